@@ -1,0 +1,1 @@
+"""If this kernel panics tonight, will there be a usable vmcore in the morning?"""
