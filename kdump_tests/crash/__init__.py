@@ -1,0 +1,1 @@
+"""Panicking a machine, and what that leaves as facts."""

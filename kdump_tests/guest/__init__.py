@@ -1,0 +1,1 @@
+"""Machines under test: images, libvirt, console, shell, and the life of a run."""

@@ -1,0 +1,201 @@
+"""One crash, from a healthy machine to the facts a verdict needs."""
+
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kdump_tests.crash.timeline import Reader, Timeline, read_timeline
+from kdump_tests.crash.trigger import Trigger
+from kdump_tests.errors import (
+    BadDump,
+    DeadlineExpired,
+    GuestLost,
+    GuestNotReached,
+    KdumpVerifyError,
+    LabError,
+)
+from kdump_tests.guest.facts import KernelFacts, kernel_facts
+from kdump_tests.guest.machine import Guest
+from kdump_tests.stacks.stack import Artifact, DumpDirectory, Phase, SavedFile, Stack
+from kdump_tests.steps import step
+from kdump_tests.vmcore.inspection import Vmcore, inspect
+
+# How long the trigger may take to be pulled; the panic itself may cut that off.
+_PULL_SECONDS = 10.0
+_FETCH_SECONDS = 600.0
+# Between the question for the guest's time and the trigger lie two commands, the answer is in whole
+# seconds. Two crashes of one machine lie further apart than this: it has to boot in between.
+_CLOCK_TOLERANCE = 20.0
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What the capture left: its directory in the guest, and copies of the files here.
+
+    ``vmcore`` holds what is inside the dump, ``log_text`` the saved kernel log's text.
+    """
+
+    directory: DumpDirectory
+    copies: tuple[tuple[SavedFile, Path], ...]
+    vmcore: Vmcore
+    log_text: str
+    seconds_to_judge: float
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One crash, as facts. ``nonce`` was written to the kernel log just before; no other crash has it."""
+
+    guest: str
+    trigger: Trigger
+    kernel: KernelFacts
+    nonce: str
+    guest_time: int  # the guest's clock before the panic, seconds since the epoch
+    timeline: Timeline
+    boot_id_after: str | None  # None: the machine did not come back
+    new_directories: tuple[DumpDirectory, ...]
+    log_folder: Path
+    _dump: "Dump | KdumpVerifyError" = field(repr=False)
+
+    @property
+    def dump(self) -> Dump:
+        """The one dump of this crash.
+
+        Raises:
+            KdumpFailure: there is none, more than one, or it is not readable as one.
+            LabError: it could not be fetched.
+        """
+        if isinstance(self._dump, KdumpVerifyError):
+            raise self._dump
+        return self._dump
+
+    @property
+    def panic_time(self) -> float:
+        """When the guest panicked by its own clock: its time when asked, and what passed until the panic."""
+        panic = next((event.seconds for event in self.timeline.events if event.phase is Phase.PANIC), 0.0)
+        return self.guest_time + panic
+
+    @property
+    def clock_tolerance(self) -> float:
+        """Seconds by which that may be off: commands ran between the question and the trigger."""
+        return _CLOCK_TOLERANCE
+
+
+def crash_guest(guest: Guest, stack: Stack, trigger: Trigger) -> Crash:
+    """Panic a guest and watch it until it is back, or until it is clear that it will not be.
+
+    What went wrong with the capture is in the result, not raised: the tests judge it.
+
+    Raises:
+        GuestLost: the machine panicked unasked, or the trigger did nothing.
+    """
+    kernel = kernel_facts(guest)
+    before = stack.dumps(guest.shell, guest.command_deadline())
+    guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
+    nonce = _plant_nonce(guest)
+    with step(guest.name, f"crashing by {trigger}"):
+        timeline = _panic(guest, stack, trigger)
+    boot_id_after, new, dump = _harvest(guest, stack, before, timeline)
+    return Crash(
+        guest=guest.name,
+        trigger=trigger,
+        kernel=kernel,
+        nonce=nonce,
+        guest_time=guest_time,
+        timeline=timeline,
+        boot_id_after=boot_id_after,
+        new_directories=new,
+        log_folder=guest.folder,
+        _dump=dump,
+    )
+
+
+def _plant_nonce(guest: Guest) -> str:
+    """A line in the kernel log that only this crash can have saved."""
+    nonce = f"kdump-verify nonce {secrets.token_hex(16)}"
+    script = 'echo "$1" > /dev/kmsg; sync'
+    # Also on disk, before the power is as good as cut: the keys by which the guest is entered again.
+    guest.shell.run("sh", "-c", script, "nonce", nonce, until=guest.command_deadline())
+    return nonce
+
+
+def _panic(guest: Guest, stack: Stack, trigger: Trigger) -> Timeline:
+    start = guest.console.end
+    until = guest.deadline(_PULL_SECONDS, "the trigger is pulled")
+    begun = time.monotonic()
+    # The machine may die before SSH says that the command was taken. The console knows.
+    with suppress(GuestLost, DeadlineExpired):
+        guest.shell.leave_running(trigger.value.script, until)
+    guest.shell.close()
+    reader = Reader(stack.markers, trigger.value.announcement, begun)
+    timeline = read_timeline(guest.console, start, reader, guest.deadline)
+    if not timeline.events:
+        raise GuestLost(f"{guest.name}: the trigger {trigger} did nothing", **guest.whereabouts())
+    return timeline
+
+
+def _harvest(
+    guest: Guest, stack: Stack, before: tuple[DumpDirectory, ...], timeline: Timeline
+) -> tuple[str | None, tuple[DumpDirectory, ...], Dump | KdumpVerifyError]:
+    """Enter the machine again and take what the capture left."""
+    rebooted = next((event.line for event in timeline.events if event.phase is Phase.REBOOTED), None)
+    if rebooted is None:
+        return None, (), timeline.failure("no dump can be looked for: the machine did not come back")
+    with step(guest.name, "entering the machine again"):
+        try:
+            guest.reach(guest.console.index_of(rebooted))
+        except (GuestNotReached, GuestLost) as error:
+            return None, (), error
+        boot_id = guest.boot_id()
+        known = {directory.path for directory in before}
+        after = stack.dumps(guest.shell, guest.command_deadline())
+    new = tuple(directory for directory in after if directory.path not in known)
+    try:
+        return boot_id, new, _take(guest, stack, new, timeline)
+    except KdumpVerifyError as error:
+        return boot_id, new, error
+
+
+def _take(guest: Guest, stack: Stack, new: tuple[DumpDirectory, ...], timeline: Timeline) -> Dump:
+    if not new:
+        raise timeline.failure("no dump was saved")
+    if len(new) > 1:
+        raise BadDump("one crash left several dump directories", found=[directory.path for directory in new])
+    (directory,) = new
+    vmcore = _promised(directory, stack.artifacts.vmcore, timeline)
+    log = _promised(directory, stack.artifacts.dmesg, timeline)
+    folder = guest.folder / "dump"
+    folder.mkdir(mode=0o700)
+    with step(guest.name, f"fetching {directory.path}"):
+        copies = tuple((file, _fetch(guest, directory, file, folder)) for file in (log, vmcore))
+    with step(guest.name, "looking into the vmcore"):
+        begun = time.monotonic()
+        (_, log_copy), (_, vmcore_copy) = copies
+        inside = inspect(vmcore_copy)
+        log_text = log_copy.read_text(errors="replace")
+        return Dump(directory, copies, inside, log_text, time.monotonic() - begun)
+
+
+def _promised(directory: DumpDirectory, artifact: Artifact, timeline: Timeline) -> SavedFile:
+    for file in directory.files:
+        if artifact.name.fullmatch(file.name):
+            return file
+    raise BadDump(
+        f"{directory.path} holds no file {artifact.name.pattern}",
+        found=", ".join(f"{file.name} ({file.size} bytes)" for file in directory.files) or "nothing",
+        phase_reached=timeline.phase.value,
+        decisive_line=timeline.fault.line.text if timeline.fault and timeline.fault.line else "",
+        console=timeline.console,
+    )
+
+
+def _fetch(guest: Guest, directory: DumpDirectory, file: SavedFile, folder: Path) -> Path:
+    # The name matched the stack's pattern; still it is the guest's word and must not lead elsewhere.
+    if "/" in file.name or file.name.startswith("."):
+        raise LabError(f"the guest names a dump file {file.name!r}")
+    goal = folder / file.name
+    until = guest.deadline(_FETCH_SECONDS, f"{file.name} is copied")
+    guest.shell.fetch(f"{directory.path}/{file.name}", goal, file.size, until)
+    return goal

@@ -1,0 +1,206 @@
+"""A crash as its console told it: which phase was reached when, by which line, and where it ended."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kdump_tests.deadline import Deadline
+from kdump_tests.errors import CaptureFailed, DeadlineExpired, GuestLost
+from kdump_tests.guest.console import Console, Line
+from kdump_tests.guest.machine import SSH_NEAR
+from kdump_tests.stacks.stack import Markers, Phase
+
+# The kernel's own words, the same in every stack. kexec hands the capture kernel elfcorehdr=, where the
+# old memory lies; a boot without it is an ordinary one (kexec-tools; kernel/crash_dump.c).
+_PANIC = re.compile(r"Kernel panic - not syncing: ")
+_CAPTURE_KERNEL = re.compile(r"[Cc]ommand line: .*\belfcorehdr=")
+_ORDINARY_KERNEL = re.compile(r"[Cc]ommand line: (?!.*\belfcorehdr=)")
+_FINAL_ACTION = re.compile(r"reboot: (Restarting system|machine restart|Power down|System halted)")
+# kernel/panic.c ends so when no capture kernel took over and panic= is 0: nothing comes after it.
+_DEAD = re.compile(r"---\[ end Kernel panic")
+_PROGRESS = re.compile(r"\[ *(\d+\.\d) *%\]")
+
+# For how long a crash may stay in a phase, in seconds of the reference machine, where a good one stays
+# 1, 2, 27, 1, 1, 14, 1, 1, 2 and 40. makedumpfile's progress starts its phase's time anew.
+PATIENCE: Mapping[Phase, float] = {
+    Phase.TRIGGERED: 60,
+    Phase.PANIC: 60,
+    Phase.CAPTURE_KERNEL: 180,
+    Phase.TARGET_MOUNTED: 120,
+    Phase.DMESG_SAVED: 90,
+    Phase.DUMP_STARTED: 240,
+    Phase.DUMP_SAVED: 90,
+    Phase.FINAL_ACTION: 90,
+    Phase.REBOOTED: 240,
+}
+
+# What a capture saves only a capture can tell, and only a machine that came back has a login.
+_NEEDS: Mapping[Phase, Phase] = {
+    Phase.TARGET_MOUNTED: Phase.CAPTURE_KERNEL,
+    Phase.DMESG_SAVED: Phase.CAPTURE_KERNEL,
+    Phase.DUMP_STARTED: Phase.CAPTURE_KERNEL,
+    Phase.DUMP_SAVED: Phase.CAPTURE_KERNEL,
+    Phase.FINAL_ACTION: Phase.CAPTURE_KERNEL,
+    Phase.LOGIN: Phase.REBOOTED,
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """A phase reached: ``seconds`` since the trigger was pulled."""
+
+    phase: Phase
+    seconds: float
+    line: Line
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a crash is not a good one, with the line that says so where one does."""
+
+    what: str
+    line: Line | None
+    fatal: bool = False  # nothing more can be expected of this machine
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """All that was read. ``console`` is the record's path, ``tail`` its last lines at the end of reading."""
+
+    events: tuple[Event, ...]
+    fault: Fault | None
+    console: str
+    tail: str = field(repr=False)
+
+    @property
+    def phase(self) -> Phase:
+        """The last phase reached."""
+        return self.events[-1].phase if self.events else Phase.TRIGGERED
+
+    def reached(self, phase: Phase) -> bool:
+        """Whether this very phase was seen: a later one does not imply it."""
+        return any(event.phase is phase for event in self.events)
+
+    def line(self, phase: Phase) -> str:
+        """The line that proves a phase; empty when it was not reached."""
+        return next((event.line.text for event in self.events if event.phase is phase), "")
+
+    def require(self, phase: Phase) -> None:
+        """Raise CaptureFailed, with all that a person needs next, unless that phase was reached."""
+        if not self.reached(phase):
+            raise self.failure(f"{phase.value}: never reached")
+
+    def failure(self, message: str) -> CaptureFailed:
+        """The error that tells where this crash ended and why."""
+        seconds = self.events[-1].seconds if self.events else 0.0
+        decisive = self.fault.line if self.fault else None
+        return CaptureFailed(
+            f"{message}; {self.fault.what}" if self.fault else message,
+            phase_reached=f"{self.phase.value} (+{seconds:.1f} s)",
+            decisive_line=decisive.text.strip() if decisive else "",
+            last_lines=self.tail,
+            console=f"{self.console}:{decisive.number}" if decisive else self.console,
+        )
+
+
+class Reader:
+    """Turns console lines into events. Knows nothing of time but what the lines carry."""
+
+    def __init__(self, markers: Markers, announcement: re.Pattern[str], begun: float) -> None:
+        self._begun = begun
+        self._patterns: tuple[tuple[Phase, re.Pattern[str]], ...] = (
+            (Phase.TRIGGERED, announcement),
+            (Phase.PANIC, _PANIC),
+            (Phase.CAPTURE_KERNEL, _CAPTURE_KERNEL),
+            *markers.phases,
+            (Phase.FINAL_ACTION, _FINAL_ACTION),
+            (Phase.REBOOTED, _ORDINARY_KERNEL),
+            (Phase.LOGIN, SSH_NEAR),
+        )
+        self._dump_failed = markers.dump_failed
+        self.events: list[Event] = []
+        self.fault: Fault | None = None
+        self.progress: float | None = None
+
+    @property
+    def phase(self) -> Phase | None:
+        """The last phase reached, None before the first."""
+        return self.events[-1].phase if self.events else None
+
+    def take(self, line: Line) -> bool:
+        """Read one line; whether it is a sign of life that earns new patience.
+
+        Raises:
+            GuestLost: the machine panicked before it was told to.
+        """
+        if self._is_fault(line):
+            return True
+        if progress := _PROGRESS.search(line.text):
+            self.progress = float(progress[1])
+            return self.phase is Phase.DUMP_STARTED
+        phase = next((phase for phase, pattern in self._awaited() if pattern.search(line.text)), None)
+        if phase is None:
+            return False
+        if self.phase is None and phase is not Phase.TRIGGERED:
+            raise GuestLost("the guest panicked or rebooted before it was told to", decisive_line=line.text)
+        self.events.append(Event(phase, line.at - self._begun, line))
+        if phase is Phase.REBOOTED and not self._seen(Phase.CAPTURE_KERNEL):
+            self._set_fault(Fault("no capture kernel took over, the machine rebooted", line))
+        return True
+
+    def _awaited(self) -> Iterator[tuple[Phase, re.Pattern[str]]]:
+        """The phases that may come now: any later one whose ground is laid."""
+        for phase, pattern in self._patterns:
+            if self.phase is None or phase.rank > self.phase.rank:
+                needed = _NEEDS.get(phase)
+                if needed is None or self._seen(needed):
+                    yield phase, pattern
+
+    def _is_fault(self, line: Line) -> bool:
+        if self.phase is None or self._seen(Phase.REBOOTED):
+            return False
+        if self._seen(Phase.CAPTURE_KERNEL) and self._dump_failed.search(line.text):
+            self._set_fault(Fault("the capture environment could not save the dump", line))
+        elif self._seen(Phase.CAPTURE_KERNEL) and _PANIC.search(line.text):
+            self._set_fault(Fault("the capture kernel panicked too", line))
+        elif _DEAD.search(line.text):
+            if self._seen(Phase.CAPTURE_KERNEL):
+                self.fault = Fault("the capture kernel panicked too and the machine hangs", line, fatal=True)
+            else:
+                self.fault = Fault("no capture kernel took over and the machine hangs", line, fatal=True)
+        else:
+            return False
+        return True
+
+    def _set_fault(self, fault: Fault) -> None:
+        self.fault = self.fault or fault  # the first one is the cause
+
+    def _seen(self, phase: Phase) -> bool:
+        return any(event.phase is phase for event in self.events)
+
+
+def read_timeline(
+    console: Console, start: int, reader: Reader, deadline: Callable[[float, str], Deadline]
+) -> Timeline:
+    """Follow the console from line ``start`` until the machine is back, or until it is clear that it won't be.
+
+    ``deadline`` makes one of seconds of the reference machine. A deadline that passes ends the reading
+    with a fault, as does the machine's end.
+    """
+    index = start
+    while reader.phase is not Phase.LOGIN and not (reader.fault and reader.fault.fatal):
+        phase = reader.phase or Phase.TRIGGERED
+        until = deadline(PATIENCE[phase], f"the crash goes on from {phase.value!r}")
+        patience = until.left
+        try:
+            for line in console.follow(index, until):
+                index += 1
+                if reader.take(line):
+                    break
+            else:
+                reader.fault = Fault(f"the machine ended in phase {phase.value!r}", None, fatal=True)
+        except DeadlineExpired:
+            silence = f"nothing decisive was printed for {patience:.0f} s after {phase.value!r}"
+            reader.fault = reader.fault or Fault(silence, None)
+            break
+    return Timeline(tuple(reader.events), reader.fault, str(console.record), console.tail(12))

@@ -1,0 +1,165 @@
+"""The memory a running kernel keeps for its capture kernel, read from what a guest tells.
+
+A guest may be broken or hostile: text that makes no sense is an error of the laboratory's, with the text
+in it, never a guess.
+"""
+
+import re
+from dataclasses import dataclass
+
+from kdump_tests.errors import LabError
+from kdump_tests.sizes import GIB, MIB
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Memory set aside for the capture kernel, in bytes."""
+
+    main: int
+    low: int = 0  # x86 and arm64 keep a second piece below 4 GiB when the main one lies above
+
+    @property
+    def total(self) -> int:
+        """Both pieces together."""
+        return self.main + self.low
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a kernel said in its boot log about its reservation.
+
+    ``words`` are its lines in order, without time stamps; none when it said nothing. ``refusals`` are
+    those of them that say why nothing is reserved. Linux 6.1 speaks in whole MiB and so does the
+    reservation then.
+    """
+
+    reservation: Reservation
+    words: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+
+def parse_crash_size(text: str) -> int:
+    """Bytes of /sys/kernel/kexec_crash_size: main and low together in Linux 6.12, only main in 6.1.
+
+    Source: crash_get_memory_size() in kernel/kexec_core.c of 6.1, kernel/crash_core.c of 6.12.
+
+    Raises:
+        LabError: it is not one number.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,20})\s*", text, re.ASCII)
+    if match is None:
+        raise LabError("/sys/kernel/kexec_crash_size is not a number", said=_excerpt(text))
+    return int(match[1])
+
+
+_IOMEM_LINE = re.compile(r"^ *([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)$", re.ASCII | re.MULTILINE)
+
+
+def parse_iomem(text: str) -> Reservation:
+    """The "Crash kernel" pieces of /proc/iomem, as root reads it.
+
+    Raises:
+        LabError: the addresses are hidden, or it is not what /proc/iomem looks like.
+    """
+    resources = [(int(m[1], 16), int(m[2], 16), m[3].strip()) for m in _IOMEM_LINE.finditer(text)]
+    if not resources:
+        raise LabError("this is not /proc/iomem", said=_excerpt(text))
+    # r_show() in kernel/resource.c prints zeros for whoever lacks CAP_SYS_ADMIN.
+    if not any(end for _, end, _ in resources):
+        raise LabError("/proc/iomem hides its addresses", way_out="read it as root")
+    pieces = sorted((start, end) for start, end, name in resources if name == "Crash kernel")
+    shown = "\n".join(f"{start:x}-{end:x}" for start, end in pieces[:8])
+    if any(end < start for start, end in pieces):
+        raise LabError("/proc/iomem has a Crash kernel piece that ends before it starts", pieces=shown)
+    match [end - start + 1 for start, end in pieces]:
+        case []:
+            return Reservation(0)
+        case [main]:
+            return Reservation(main)
+        case [low, main] if pieces[0][1] < 4 * GIB <= pieces[1][0]:
+            return Reservation(main, low)
+        case _:
+            raise LabError("/proc/iomem has Crash kernel pieces that no kernel makes", pieces=shown)
+
+
+# Linux 6.1 on x86 (arch/x86/kernel/setup.c), older ones and RHEL's.
+_MAIN_IN_MIB = re.compile(
+    r"Reserving (?P<mib>\d{1,12})MB of memory at \d+MB for crashkernel \(System RAM: \d+MB\)", re.ASCII
+)
+_LOW_IN_MIB = re.compile(
+    r"Reserving (?P<mib>\d{1,12})MB of low memory at \d+MB for crashkernel"
+    r" \((?:low RAM limit|System low RAM): \d+MB\)",
+    re.ASCII,
+)
+# x86 from 6.12 at the latest, arm64 from 6.1 (kernel/crash_reserve.c); the second address is the first
+# byte after the piece.
+_MAIN = re.compile(
+    r"crashkernel reserved: 0x(?P<start>[0-9a-f]{1,16}) - 0x(?P<end>[0-9a-f]{1,16}) \(\d+ MB\)", re.ASCII
+)
+_LOW = re.compile(
+    r"crashkernel low memory reserved: 0x(?P<start>[0-9a-f]{1,16}) - 0x(?P<end>[0-9a-f]{1,16}) \(\d+ MB\)",
+    re.ASCII,
+)
+_REFUSAL = re.compile(
+    r"""
+      crashkernel\ reservation\ failed\ -\ .+
+    | cannot\ allocate\ crashkernel\ .+
+    | Cannot\ reserve\ \d+MB\ crashkernel\ low\ memory.*
+    | Ignoring\ crashkernel\ for\ a\ Xen\ PV\ domain
+    # The parser's own; 6.1 forgets the prefix of two of them.
+    | (?:crashkernel:\ )?[Mm]emory\ value\ expected.*
+    | crashkernel:\ (?:'-'\ expected|':'\ expected|end\ <=\ start|invalid\ size|unrecognized\ char:.*)
+    | crashkernel\ size\ resulted\ in\ zero\ bytes
+    # RHEL 7 (kernel/crash_core.c)
+    | crashkernel=auto\ resulted\ in\ zero\ bytes\ of\ reserved\ memory.*
+    """,
+    re.ASCII | re.VERBOSE,
+)
+# RHEL 8, before it reserves.
+_REMARK = re.compile(r"Using crashkernel=auto, .+", re.ASCII)
+# "[    0.031719] ", perhaps more than one kind, and RHEL 7's "kexec: ".
+_STAMP = re.compile(r"^(?:\s*(?:<\d+>|\[[^\]]{1,32}\]))*\s*(?:kexec: )?", re.ASCII)
+
+
+def parse_boot_log(text: str) -> Announcement:
+    """What the log of one boot says of the reservation, from dmesg or the serial line.
+
+    Raises:
+        LabError: it names sizes that cannot be, or two different ones: the logs of two boots.
+    """
+    main: dict[int, str] = {}
+    low: dict[int, str] = {}
+    words: list[str] = []
+    refusals: list[str] = []
+    for line in text.splitlines():
+        said = _STAMP.sub("", line, count=1).rstrip()
+        if found := _MAIN.fullmatch(said) or _MAIN_IN_MIB.fullmatch(said):
+            main[_bytes(found)] = said
+        elif found := _LOW.fullmatch(said) or _LOW_IN_MIB.fullmatch(said):
+            low[_bytes(found)] = said
+        elif _REFUSAL.fullmatch(said):
+            refusals.append(said)
+        elif not _REMARK.fullmatch(said):
+            continue
+        # An early console and the real one may both print the same line.
+        if said not in words:
+            words.append(said)
+    if len(main) > 1 or len(low) > 1:
+        raise LabError("the boot log tells of two different reservations", said="\n".join(words[:8]))
+    return Announcement(
+        Reservation(next(iter(main), 0), next(iter(low), 0) if main else 0),
+        tuple(words),
+        tuple(dict.fromkeys(refusals)),
+    )
+
+
+def _bytes(found: re.Match[str]) -> int:
+    groups = found.groupdict()
+    size = int(groups["mib"]) * MIB if "mib" in groups else int(groups["end"], 16) - int(groups["start"], 16)
+    if size <= 0:
+        raise LabError("the boot log tells of a reservation that ends before it starts", said=found[0])
+    return size
+
+
+def _excerpt(text: str) -> str:
+    return repr(text if len(text) <= 200 else f"{text[:200]}…")

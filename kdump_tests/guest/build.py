@@ -1,0 +1,178 @@
+"""Building images into the cache: once per recipe, whoever asks first; all others wait and share."""
+
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdump_tests.deadline import Deadline
+from kdump_tests.errors import ImageError, LabError, NoSpace
+from kdump_tests.guest.cache import locked, publish, remove_tree, require_space, staging
+from kdump_tests.guest.image import FOLDER, BuiltImage, Image, names
+from kdump_tests.sizes import GIB
+from kdump_tests.steps import step
+from kdump_tests.subprocesses import run
+
+# A tree of 400 MB, the disk made of it, downloads. Ten times the usual time lets slow mirrors pass.
+_NEEDED_SPACE = 2 * GIB
+_BUILD_SECONDS = 1200.0
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """The built images of one cache, and the descriptions they are built from."""
+
+    cache: Path
+    descriptions: Path = FOLDER
+
+    def get(self, name: str) -> BuiltImage:
+        """The built image of that name, building it when its recipe was never built.
+
+        Raises:
+            BadInput: there is no such image.
+            ImageError: its description is wrong, or its build failed.
+            NoSpace: the cache's disk is too full.
+        """
+        image = Image.load(name, self.descriptions)
+        if found := self.find(image):
+            return found
+        until = Deadline.after(_BUILD_SECONDS, f"image {name} is built")
+        with locked(self._lock(name), until):
+            # Another process may have built it while this one waited.
+            return self.find(image) or self._build(image, until)
+
+    def find(self, image: Image) -> BuiltImage | None:
+        """The newest build of the image's present recipe."""
+        built = sorted(self._parent(image.name).glob(f"{self._recipe_digest(image)}-*/manifest.json"))
+        return max((BuiltImage.load(image, path.parent) for path in built), key=_built_at, default=None)
+
+    def builds(self, name: str) -> tuple[Path, ...]:
+        """The folders of all builds of an image, of past recipes too."""
+        return tuple(sorted(path.parent for path in self._parent(name).glob("*/manifest.json")))
+
+    def remove(self, name: str) -> tuple[Path, ...]:
+        """Remove every build of an image and return their folders."""
+        until = Deadline.after(_BUILD_SECONDS, f"image {name} is free to be removed")
+        with locked(self._lock(name), until):
+            gone = self.builds(name)
+            for folder in gone:
+                remove_tree(folder)
+        return gone
+
+    def names(self) -> tuple[str, ...]:
+        """The images that are described."""
+        return names(self.descriptions)
+
+    def _build(self, image: Image, until: Deadline) -> BuiltImage:
+        parent = self._parent(image.name)
+        require_space(parent, _NEEDED_SPACE, f"building image {image.name}")
+        if os.geteuid() != 0:
+            raise ImageError(
+                f"building image {image.name} needs root",
+                reason="a system is bootstrapped as root, or its files would belong to somebody else",
+                way_out=f"as root: kdump-verify image build {image.name}",
+            )
+        recipe = self.descriptions / "recipes" / image.build.recipe
+        with step(image.name, "building the image"), staging(parent) as folder:
+            log = folder / "build.log"
+            arguments: list[str | Path] = [
+                image.build.suite,
+                image.build.disk,
+                folder,
+                *image.build.packages,
+            ]
+            try:
+                run([*_confinement(), recipe / "build", *arguments], until, log=log)
+            except NoSpace:
+                raise
+            except LabError as error:
+                raise ImageError(
+                    f"image {image.name} could not be built",
+                    **{**error.facts, "log": _keep_log(log, self.cache / f"{image.name}-build.log")},
+                ) from None
+            manifest = _manifest(image, folder, self._recipe_digest(image))
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+            goal = parent / str(manifest["name"])
+            publish(folder, goal)
+        return BuiltImage.load(image, goal)
+
+    def _parent(self, name: str) -> Path:
+        return self.cache / "images" / name
+
+    def _lock(self, name: str) -> Path:
+        return self.cache / "locks" / f"image {name}.lock"
+
+    def _recipe_digest(self, image: Image) -> str:
+        """Of everything that decides the build: the description's [build] and the recipe's files."""
+        recipe = self.descriptions / "recipes" / image.build.recipe
+        if not (recipe / "build").is_file():
+            raise ImageError(
+                f"image {image.name} names the recipe {image.build.recipe!r}", missing=recipe / "build"
+            )
+        digest = hashlib.sha256(image.build.model_dump_json().encode())
+        for file in sorted(path for path in recipe.rglob("*") if path.is_file()):
+            digest.update(f"{file.relative_to(recipe)}\0{file.stat().st_mode & 0o111:o}\0".encode())
+            digest.update(file.read_bytes())
+        return digest.hexdigest()[:12]
+
+
+def _manifest(image: Image, folder: Path, recipe_digest: str) -> dict[str, object]:
+    for name in ("disk.raw", "packages", image.boot.kernel, image.boot.initrd):
+        if name and not (folder / name).is_file():
+            raise ImageError(f"the build of {image.name} left no {name}", recipe=image.build.recipe)
+    versions = (folder / "packages").read_text()
+    kernel = (folder / image.boot.kernel).read_bytes() if image.boot.kernel else b""
+    packages_digest = hashlib.sha256(versions.encode()).hexdigest()[:12]
+    return {
+        "name": f"{recipe_digest}-{packages_digest}",
+        "digest": f"{recipe_digest}-{packages_digest}",
+        "built_at": time.time(),
+        "kernel_release": _release(kernel),
+        "crashkernel": _first_line(folder / "crashkernel"),
+        "packages": dict(line.split(" ", 1) for line in versions.splitlines()),
+    }
+
+
+def _release(kernel: bytes) -> str:
+    """The release in an x86 bzImage (kernel_version of Documentation/arch/x86/boot.rst), else nothing."""
+    if kernel[0x202:0x206] != b"HdrS":
+        return ""
+    start = int.from_bytes(kernel[0x20E:0x210], "little") + 0x200
+    text = kernel[start : start + 200].split(b"\0")[0].decode(errors="replace")
+    match = re.match(r"\S+", text)
+    return match[0] if match else ""
+
+
+def _first_line(path: Path) -> str | None:
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return lines[0] if lines else None
+
+
+def _built_at(built: BuiltImage) -> float:
+    return (built.folder / "manifest.json").stat().st_mtime
+
+
+def _keep_log(log: Path, goal: Path) -> Path:
+    goal.write_bytes(log.read_bytes()) if log.exists() else goal.touch()
+    return goal
+
+
+def _confinement() -> tuple[str, ...]:
+    """A prefix under which a build dies with us, whole, and its mounts with it.
+
+    A bootstrap is a tree of processes with /proc and /dev mounted in the new system. In namespaces of
+    its own nothing of that outlives the first process, and that one is killed when we are. Where the
+    host forbids namespaces (an ordinary container) the build runs bare: it then mounts nothing either.
+    """
+    prefix = (
+        "setpriv", "--pdeathsig", "KILL", "--",
+        "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--",
+    )  # fmt: skip
+    try:
+        run([*prefix, "true"], Deadline.after(10, "namespaces are tried"))
+    except LabError:
+        return ("setpriv", "--pdeathsig", "KILL", "--")
+    return prefix

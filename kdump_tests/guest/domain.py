@@ -1,0 +1,151 @@
+"""A guest's spec as libvirt's domain XML, built as a tree."""
+
+import hashlib
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdump_tests.guest.accelerator import Accelerator
+from kdump_tests.guest.image import BuiltImage
+from kdump_tests.guest.spec import GuestSpec
+
+_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+_OURS = "https://kdump-verify.invalid/run"
+ET.register_namespace("qemu", _QEMU)
+ET.register_namespace("kdump-verify", _OURS)
+
+_MACHINES = {"x86_64": "q35"}
+# Slots of pcie.0 for devices that libvirt does not know of; it fills its own from 1 up.
+_FIRST_SLOT = 0x10
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Where a guest's ends are tied to this host: all paths inside the run's folder."""
+
+    run_id: str
+    root_disk: Path
+    disks: tuple[Path, ...]
+    console: Path
+    credentials: tuple[tuple[str, Path], ...]  # systemd credentials, name and file
+
+
+def domain_xml(
+    spec: GuestSpec, name: str, image: BuiltImage, accelerator: Accelerator, wiring: Wiring
+) -> str:
+    """The XML of a transient domain."""
+    domain = ET.Element("domain", type="kvm" if accelerator.name == "kvm" else "qemu")
+    _add(domain, "name", name)
+    # How a later run, or `reap`, knows whose guest this is.
+    _add(_add(domain, "metadata"), f"{{{_OURS}}}run", id=wiring.run_id)
+    _add(domain, "memory", str(spec.memory), unit="b")
+    _add(domain, "vcpu", str(spec.vcpus))
+    _add_boot(domain, spec, image)
+    features = _add(domain, "features")
+    _add(features, "acpi")
+    _add(features, "apic")
+    _add_cpu(domain, accelerator)
+    _add(domain, "clock", offset="utc")
+    _add(domain, "on_poweroff", "destroy")
+    _add(domain, "on_reboot", "restart")
+    _add(domain, "on_crash", "destroy")
+    _add_devices(domain, spec, wiring)
+    firmware_config = _add(domain, "sysinfo", type="fwcfg")
+    for credential, file in wiring.credentials:
+        _add(firmware_config, "entry", name=f"opt/io.systemd.credentials/{credential}", file=str(file))
+    _add_network(domain, spec, name, wiring.run_id)
+    ET.indent(domain)
+    return ET.tostring(domain, encoding="unicode")
+
+
+def run_of(xml: str) -> str | None:
+    """The id of the run that a domain belongs to, None for somebody else's domain."""
+    found = ET.fromstring(xml).find(f"metadata/{{{_OURS}}}run")  # noqa: S314 - libvirt wrote it
+    return None if found is None else found.get("id")
+
+
+def command_line(spec: GuestSpec, image: BuiltImage) -> str:
+    """The kernel command line of a directly booted guest."""
+    boot = image.image.boot
+    words = [f"root={boot.root}", *boot.arguments, *spec.kernel_arguments]
+    if spec.crashkernel is not None:
+        words.append(f"crashkernel={spec.crashkernel}")
+    return " ".join(words)
+
+
+def _add_boot(domain: ET.Element, spec: GuestSpec, image: BuiltImage) -> None:
+    system = _add(domain, "os")
+    architecture = image.image.architecture
+    _add(system, "type", "hvm", arch=architecture, machine=_MACHINES[architecture])
+    if image.kernel is None:
+        _add(system, "boot", dev="hd")
+        return
+    _add(system, "kernel", str(image.kernel))
+    if image.initrd:
+        _add(system, "initrd", str(image.initrd))
+    _add(system, "cmdline", command_line(spec, image))
+
+
+def _add_cpu(domain: ET.Element, accelerator: Accelerator) -> None:
+    if accelerator.name == "kvm":
+        _add(domain, "cpu", mode="host-passthrough")
+        return
+    cpu = _add(domain, "cpu", mode="maximum")
+    # cx16: QEMU 7.2 corrupts EFLAGS around cmpxchg16b, and the guest dies of a double fault that looks
+    # like a crash of ours. svm: with it udev loads KVM in the guest, 4 s under TCG for nothing.
+    for feature in ("cx16", "svm"):
+        _add(cpu, "feature", policy="disable", name=feature)
+
+
+def _add_devices(domain: ET.Element, spec: GuestSpec, wiring: Wiring) -> None:
+    devices = _add(domain, "devices")
+    _add_disk(devices, "vda", wiring.root_disk, None)
+    for number, (disk, path) in enumerate(zip(spec.disks, wiring.disks, strict=True)):
+        _add_disk(devices, f"vd{'bcdefghijklmnopqrstuvwxy'[number]}", path, disk.serial)
+    serial = _add(devices, "serial", type="unix")
+    _add(serial, "source", mode="connect", path=str(wiring.console))
+    _add(serial, "target", port="0")
+    _add(devices, "controller", type="usb", model="none")
+    _add(devices, "memballoon", model="none")
+
+
+def _add_disk(devices: ET.Element, target: str, path: Path, serial: str | None) -> None:
+    disk = _add(devices, "disk", type="file", device="disk")
+    # unsafe: a flush need not reach the host's disk, as no overlay outlives its run.
+    _add(disk, "driver", name="qemu", type="qcow2", cache="unsafe", discard="unmap")
+    _add(disk, "source", file=str(path))
+    _add(disk, "target", dev=target, bus="virtio")
+    if serial:
+        _add(disk, "serial", serial)
+
+
+def _add_network(domain: ET.Element, spec: GuestSpec, name: str, run_id: str) -> None:
+    """SSH forwarded from a port of 127.0.0.1 that QEMU picks, and the spec's private links.
+
+    libvirt 9's own XML for a forwarded port needs passt, which few hosts have, and its multicast segments
+    cannot be kept to loopback. ``restrict`` keeps the guest from everything else: it is hostile, and
+    10.0.2.2 would be this host's loopback.
+    """
+    line = _add(domain, f"{{{_QEMU}}}commandline")
+    arguments = [
+        "-netdev", "user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
+        "-device", f"virtio-net-pci,netdev=ssh,bus=pcie.0,addr={_FIRST_SLOT:#x},romfile=",
+    ]  # fmt: skip
+    for number, link in enumerate(spec.links, 1):
+        # One group per run and link, administratively scoped (RFC 2365), on loopback alone.
+        group = hashlib.sha256(f"{run_id}/{link.name}".encode()).digest()
+        address = f"239.{group[0]}.{group[1]}.{group[2]}:{20000 + int.from_bytes(group[3:5], 'big') % 20000}"
+        mac = "52:54:00:" + hashlib.sha256(f"{name}/{link.name}".encode()).digest()[:3].hex(":")
+        arguments += [
+            "-netdev", f"socket,id=link{number},mcast={address},localaddr=127.0.0.1",
+            "-device", f"virtio-net-pci,netdev=link{number},bus=pcie.0,addr={_FIRST_SLOT + number:#x},"
+                       f"mac={mac},romfile=",
+        ]  # fmt: skip
+    for argument in arguments:
+        _add(line, f"{{{_QEMU}}}arg", value=argument)
+
+
+def _add(parent: ET.Element, tag: str, text: str | None = None, **attributes: str) -> ET.Element:
+    element = ET.SubElement(parent, tag, attributes)
+    element.text = text
+    return element

@@ -1,0 +1,92 @@
+"""What a running guest says of its kernel and its memory: read once, kept as values."""
+
+import base64
+import binascii
+import struct
+from dataclasses import dataclass
+
+from kdump_tests.crashkernel.reservation import (
+    Announcement,
+    Reservation,
+    parse_boot_log,
+    parse_crash_size,
+    parse_iomem,
+)
+from kdump_tests.errors import LabError
+from kdump_tests.guest.machine import Guest
+from kdump_tests.sizes import MIB
+
+_NT_GNU_BUILD_ID = 3
+
+
+@dataclass(frozen=True)
+class KernelFacts:
+    """The kernel that runs: what a dump of it must name."""
+
+    release: str
+    build_id: str  # hex
+    command_line: str
+    boot_id: str
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """The three who know how much memory is kept aside: kexec_crash_size in bytes, iomem, the boot log."""
+
+    sysfs: int
+    iomem: Reservation
+    boot_log: Announcement
+
+    @property
+    def agree(self) -> bool:
+        """Whether they tell of one and the same reservation.
+
+        The boot log of Linux 6.1 speaks in whole MiB, and its kexec_crash_size leaves out the low piece.
+        """
+        said = self.boot_log.reservation
+        same_pieces = abs(said.main - self.iomem.main) < MIB and abs(said.low - self.iomem.low) < MIB
+        return same_pieces and self.sysfs in {self.iomem.total, self.iomem.main}
+
+
+def witnesses(guest: Guest) -> Witnesses:
+    """Ask all three. The boot log is kept in the guest's folder too."""
+    log = guest.shell.run("dmesg", until=guest.command_deadline())
+    (guest.folder / "boot.log").write_text(log)
+    return Witnesses(
+        sysfs=parse_crash_size(guest.read("/sys/kernel/kexec_crash_size")),
+        iomem=parse_iomem(guest.read("/proc/iomem")),
+        boot_log=parse_boot_log(log),
+    )
+
+
+def kernel_facts(guest: Guest) -> KernelFacts:
+    """Ask a guest for its kernel."""
+    until = guest.command_deadline()
+    notes = guest.shell.run("base64", "--wrap=0", "/sys/kernel/notes", until=until)
+    return KernelFacts(
+        release=guest.read("/proc/sys/kernel/osrelease").strip(),
+        build_id=build_id(notes),
+        command_line=guest.read("/proc/cmdline").strip(),
+        boot_id=guest.boot_id(),
+    )
+
+
+def build_id(encoded_notes: str) -> str:
+    """The build id, in hex, out of base64 of /sys/kernel/notes (ELF notes; NT_GNU_BUILD_ID of elf.h).
+
+    Raises:
+        LabError: there is none, or these are not notes.
+    """
+    try:
+        notes = base64.b64decode(encoded_notes, validate=True)
+        offset = 0
+        while offset + 12 <= len(notes):
+            name_size, size, kind = struct.unpack_from("<III", notes, offset)
+            name = offset + 12
+            content = name + (name_size + 3 & ~3)
+            if kind == _NT_GNU_BUILD_ID and notes[name : name + name_size] == b"GNU\0":
+                return notes[content : content + size].hex()
+            offset = content + (size + 3 & ~3)
+    except binascii.Error:
+        pass
+    raise LabError("the guest's /sys/kernel/notes hold no build id", got=encoded_notes[:120])

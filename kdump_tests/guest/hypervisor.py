@@ -1,0 +1,243 @@
+"""The one door to libvirt: typed, with deadlines, and quiet.
+
+Two ways in. ``qemu:///embed`` runs libvirt's QEMU driver inside this process: no daemon, no
+configuration; its state lives in the run's folder. Any other URI is a libvirt daemon of this host.
+"""
+
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import libvirt
+import libvirt_qemu
+
+from kdump_tests.deadline import Deadline
+from kdump_tests.errors import BadInput, DeadlineExpired, HypervisorError
+from kdump_tests.guest.cache import locked, publish, staging
+
+T = TypeVar("T")
+
+EMBEDDED = "qemu:///embed"
+# Local and quick calls; a minute is an eternity for each.
+_CALL_SECONDS = 60.0
+
+# The QEMU driver for one process alone. No virtlogd, no AppArmor or SELinux labels, no cgroups and no
+# mount namespaces, none of which a container grants; the seccomp sandbox of QEMU stays on (libvirt's
+# default). Files are ours already, so libvirt must not hand them to another owner.
+_QEMU_CONF = """\
+user = "+{uid}"
+group = "+{gid}"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+stdio_handler = "file"
+namespaces = []
+cgroup_controllers = []
+"""
+
+_started = threading.Lock()
+_running = False
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A guest as libvirt knows it."""
+
+    name: str
+    _handle: Any
+
+    def resume(self, until: Deadline) -> None:
+        """Let a paused guest run."""
+        call(self._handle.resume, until)
+
+    def destroy(self, until: Deadline) -> None:
+        """Pull the plug. A guest that is gone already is fine."""
+        try:
+            call(self._handle.destroy, until)
+        except HypervisorError:
+            with suppress(HypervisorError):
+                if call(self._handle.isActive, until):
+                    raise
+
+    def is_active(self, until: Deadline) -> bool:
+        """Whether QEMU still runs."""
+        try:
+            return bool(call(self._handle.isActive, until))
+        except HypervisorError:
+            return False
+
+    def xml(self, until: Deadline) -> str:
+        """The domain as libvirt completed it."""
+        return str(call(lambda: self._handle.XMLDesc(0), until))
+
+    def forwarded_port(self, until: Deadline) -> int:
+        """The port on 127.0.0.1 that leads to the guest's SSH. QEMU chose it, so no other can hold it."""
+        table = str(call(lambda: libvirt_qemu.qemuMonitorCommand(self._handle, "info usernet", 1), until))
+        match = re.search(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", table)
+        if match is None:
+            raise HypervisorError(f"QEMU forwards no port to {self.name}", said=table)
+        return int(match[1])
+
+
+class Hypervisor:
+    """An open connection."""
+
+    def __init__(self, uri: str, handle: Any) -> None:
+        self.uri = uri
+        self._handle = handle
+
+    def start(self, xml: str, until: Deadline) -> Domain:
+        """Start a transient domain.
+
+        Raises:
+            HypervisorError: libvirt or QEMU refused; carries their words.
+        """
+        handle = call(lambda: self._handle.createXML(xml, 0), until)
+        return Domain(handle.name(), handle)
+
+    def domains(self, until: Deadline) -> tuple[tuple[Domain, str], ...]:
+        """Every active domain with its XML."""
+        handles = call(lambda: self._handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE), until)
+        found = []
+        for handle in handles:
+            domain = Domain(handle.name(), handle)
+            with suppress(HypervisorError):  # it may end while we look
+                found.append((domain, domain.xml(until)))
+        return tuple(found)
+
+    def versions(self, until: Deadline) -> dict[str, str]:
+        """The versions of libvirt and QEMU."""
+        return {
+            "libvirt": _version(call(self._handle.getLibVersion, until)),
+            "qemu": _version(call(self._handle.getVersion, until)),
+        }
+
+
+@contextmanager
+def connected(uri: str, folder: Path, cache: Path) -> Iterator[Hypervisor]:
+    """Open a connection. ``folder`` is the run's: the embedded driver keeps its state there.
+
+    Raises:
+        BadInput: the URI is none, or names another host.
+        HypervisorError: nobody answers there.
+    """
+    _require_local(uri)
+    _start_event_loop()
+    until = Deadline.after(_CALL_SECONDS, f"libvirt answers at {uri}")
+    opened = _embedded(folder / "v", cache, until) if uri == EMBEDDED else _open(uri, until)
+    try:
+        yield Hypervisor(uri, opened)
+    finally:
+        with suppress(HypervisorError, DeadlineExpired):
+            call(opened.close, Deadline.after(10, "libvirt closes"))
+
+
+def call(function: Callable[[], T], until: Deadline) -> T:
+    """A libvirt call with a deadline.
+
+    libvirt has none: a daemon that hangs would hang us. So the call runs in a thread that is left behind
+    when it does not come back.
+
+    Raises:
+        HypervisorError: libvirt's own error.
+        DeadlineExpired: no answer in time.
+    """
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            result.append(function())
+        except libvirt.libvirtError as error:
+            failure.append(HypervisorError(f"libvirt: {error.get_error_message()}"))
+        except BaseException as error:  # raised again below, in the thread that asked
+            failure.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(until.left)
+    if thread.is_alive():
+        raise until.error(
+            reason="libvirt does not answer", way_out="see what its daemon does, or use the default URI"
+        )
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def _open(uri: str, until: Deadline) -> Any:
+    try:
+        return call(lambda: libvirt.open(uri), until)
+    except HypervisorError as error:
+        raise HypervisorError(
+            f"no libvirt at {uri}",
+            reason=error.message,
+            way_out=f"start its daemon, or leave --connect out: {EMBEDDED} needs none",
+        ) from None
+
+
+def _embedded(root: Path, cache: Path, until: Deadline) -> Any:
+    (root / "etc").mkdir(parents=True)
+    (root / "etc" / "qemu.conf").write_text(_QEMU_CONF.format(uid=os.geteuid(), gid=os.getegid()))
+    kept = cache / "libvirt" / _version(libvirt.getVersion())
+    known = root / "cache" / "qemu" / "capabilities"
+    # What libvirt found out about each QEMU binary, 3 s of asking; libvirt itself checks that it holds.
+    if kept.is_dir():
+        shutil.copytree(kept, known)
+    opened = _open(f"{EMBEDDED}?root={root}", until)
+    if not kept.is_dir() and known.is_dir():
+        _keep(known, kept, cache)
+    return opened
+
+
+def _keep(known: Path, kept: Path, cache: Path) -> None:
+    with locked(cache / "locks" / "libvirt.lock", Deadline.after(30, "libvirt's findings are kept")):
+        if kept.is_dir():
+            return
+        with staging(kept.parent) as folder:
+            shutil.copytree(known, folder, dirs_exist_ok=True)
+            publish(folder, kept)
+
+
+def _require_local(uri: str) -> None:
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise BadInput(f"{uri!r} is not a libvirt URI", reason=error) from None
+    if not parts.scheme:
+        raise BadInput(f"{uri!r} is not a libvirt URI", way_out=f"for example {EMBEDDED} or qemu:///system")
+    if parts.hostname:
+        raise BadInput(
+            f"{uri} is on another host",
+            reason="guests' ports are forwarded on the loopback of the host that runs them",
+            way_out=f"run the suite on {parts.hostname}",
+        )
+
+
+def _start_event_loop() -> None:
+    """Start libvirt's event loop, once per process. The embedded driver wants it before it is opened."""
+    global _running
+    with _started:
+        if _running:
+            return
+        # Otherwise every error goes to stderr too, in libvirt's own format, amid the suite's output.
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=_turn_events, name="libvirt events", daemon=True).start()
+        _running = True
+
+
+def _turn_events() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+def _version(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

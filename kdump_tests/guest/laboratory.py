@@ -1,0 +1,58 @@
+"""Opening the laboratory: left-overs swept, a run begun, libvirt at hand, the image built."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdump_tests.deadline import Deadline
+from kdump_tests.errors import HypervisorError, ToolMissing
+from kdump_tests.guest import hypervisor as hypervisors
+from kdump_tests.guest.accelerator import Choice, choose
+from kdump_tests.guest.build import ImageStore
+from kdump_tests.guest.image import BuiltImage
+from kdump_tests.guest.machine import Lab
+from kdump_tests.guest.reaper import reap
+from kdump_tests.guest.run import new_run
+from kdump_tests.subprocesses import program
+
+_NEEDED = ("qemu-system-x86_64", "qemu-img")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are kept: built images and answers about the host, and the runs that are alive."""
+
+    cache: Path
+    runs: Path
+
+
+@contextmanager
+def opened(
+    places: Places, image: str, accelerator: Choice, connect: str
+) -> Iterator[tuple[Lab, BuiltImage]]:
+    """A laboratory for guests of one image, and that image.
+
+    Raises:
+        LabError: what is missing or does not answer, with the way out.
+    """
+    for name in _NEEDED:
+        program(name)
+    reap(places.runs, places.cache)
+    with new_run(places.runs, connect) as run:
+        built = ImageStore(places.cache).get(image)
+        if built.kernel is None:
+            raise ToolMissing(
+                f"{image} has no kernel of its own outside its disk to try the accelerator with"
+            )
+        with hypervisors.connected(connect, run.folder, places.cache) as hypervisor:
+            chosen = choose(accelerator, built.kernel, places.cache)
+            yield Lab(run, hypervisor, chosen), built
+
+
+def versions(lab: Lab) -> dict[str, str]:
+    """What the laboratory is made of."""
+    try:
+        return lab.hypervisor.versions(Deadline.after(30, "libvirt says its version"))
+    except HypervisorError:
+        return {}

@@ -1,0 +1,54 @@
+"""What a guest shall be, before there is one."""
+
+from dataclasses import dataclass
+
+from kdump_tests.errors import BadInput
+from kdump_tests.sizes import MIB, format_size
+
+# Below this Debian's kernel and initrd do not reach userspace.
+SMALLEST_MEMORY = 256 * MIB
+
+
+@dataclass(frozen=True)
+class Disk:
+    """An empty disk beside the root disk; the guest finds it under /dev/disk/by-id/virtio-SERIAL."""
+
+    serial: str
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class Link:
+    """A private Ethernet segment: guests of one run that name the same link see each other."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class GuestSpec:
+    """A machine to provision. A value: it is compared, hashed and printed, and knows of no guest.
+
+    ``crashkernel`` is what goes on the kernel command line, None leaves the parameter out.
+    """
+
+    image: str
+    memory: int  # bytes
+    crashkernel: str | None
+    vcpus: int = 1
+    kernel_arguments: tuple[str, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.memory < SMALLEST_MEMORY or self.memory % MIB:
+            raise BadInput(
+                f"a guest cannot have {format_size(self.memory)} of memory",
+                reason=f"it takes at least {format_size(SMALLEST_MEMORY)}, in whole MiB",
+            )
+        if self.vcpus < 1:
+            raise BadInput(f"a guest cannot have {self.vcpus} CPUs")
+
+    @property
+    def name(self) -> str:
+        """The image and the memory: ``debian-12-2G``. The parameter id of tests."""
+        return f"{self.image}-{format_size(self.memory)}"

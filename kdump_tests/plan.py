@@ -1,0 +1,82 @@
+"""What to verify: the user's choices, validated before anything is started."""
+
+from typing import Annotated, Literal, Self
+
+import pydantic
+
+from kdump_tests.crash.trigger import Trigger
+from kdump_tests.errors import BadInput
+from kdump_tests.guest.crashkernel_parameter import check_request
+from kdump_tests.guest.hypervisor import EMBEDDED
+from kdump_tests.guest.spec import GuestSpec
+from kdump_tests.sizes import format_size, parse_size
+
+
+def _sizes(text: object) -> tuple[int, ...]:
+    if not isinstance(text, str):
+        raise BadInput(f"{text!r} is not a list of memory sizes")
+    sizes = tuple(parse_size(word) for word in text.split(","))
+    if len(set(sizes)) != len(sizes):
+        raise BadInput(f"--memory {text} names a tier twice")
+    return sizes
+
+
+class Plan(pydantic.BaseModel):
+    """One run. ``memory`` holds the memory tiers in bytes; the first one's guest is crashed."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    image: str = "debian-12"
+    memory: Annotated[tuple[int, ...], pydantic.BeforeValidator(_sizes)]
+    crashkernel: str = "auto"
+    kernel_arguments: tuple[str, ...] = ()
+    vcpus: Annotated[int, pydantic.Field(ge=1, le=64)] = 1
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    connect: str = EMBEDDED
+
+    @classmethod
+    def of(cls, **choices: object) -> Self:
+        """A plan of the given choices; those that are None take their default.
+
+        Raises:
+            BadInput: a choice cannot be; names it and the reason.
+        """
+        try:
+            plan = cls.model_validate(
+                {name: choice for name, choice in choices.items() if choice is not None}
+            )
+        except pydantic.ValidationError as error:
+            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+            raise BadInput("the plan cannot be carried out", wrong="\n".join(faults)) from None
+        for memory in plan.memory:
+            plan.spec(memory, None)  # is it a machine at all?
+            check_request(plan.crashkernel, memory)
+        return plan
+
+    @property
+    def trigger(self) -> Trigger:
+        """How the kernel is made to panic."""
+        return Trigger.SYSRQ_C
+
+    def spec(self, memory: int, crashkernel: str | None) -> GuestSpec:
+        """The guest of one tier."""
+        return GuestSpec(
+            image=self.image,
+            memory=memory,
+            crashkernel=crashkernel,
+            vcpus=self.vcpus,
+            kernel_arguments=self.kernel_arguments,
+        )
+
+    def shown(self) -> dict[str, str]:
+        """The plan in words, for the report."""
+        return {
+            "image": self.image,
+            "memory tiers": ", ".join(map(format_size, self.memory)),
+            "crashkernel": self.crashkernel,
+            "kernel arguments": " ".join(self.kernel_arguments),
+            "vcpus": str(self.vcpus),
+            "accelerator": self.accelerator,
+            "libvirt": self.connect,
+            "trigger": str(self.trigger),
+        }

@@ -1,0 +1,292 @@
+"""The suite as a pytest plugin: its options, its fixtures, and the report that grows as it runs."""
+
+import platform
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+import psutil
+import pytest
+
+from kdump_tests.crash.crash import Crash, crash_guest
+from kdump_tests.crashkernel.reservation import Reservation
+from kdump_tests.errors import LabError, NotArmed
+from kdump_tests.guest.cache import default_cache
+from kdump_tests.guest.crashkernel_parameter import CrashkernelParameter, choose
+from kdump_tests.guest.facts import KernelFacts, Witnesses, kernel_facts, witnesses
+from kdump_tests.guest.image import BuiltImage, Image
+from kdump_tests.guest.laboratory import Places, opened
+from kdump_tests.guest.machine import Guest, Lab
+from kdump_tests.guest.run import default_base, end
+from kdump_tests.guest.spec import GuestSpec
+from kdump_tests.plan import Plan
+from kdump_tests.report import facts
+from kdump_tests.report.folder import Report
+from kdump_tests.report.terminal import verdict_table
+from kdump_tests.session import hooks, publish
+from kdump_tests.session.progress import Progress
+from kdump_tests.session.signals import orderly
+from kdump_tests.session.verdicts import Verdicts
+from kdump_tests.sizes import format_size
+from kdump_tests.stacks import STACKS
+from kdump_tests.stacks.stack import KdumpState, Stack
+from kdump_tests.steps import Step, listening
+
+_SUITE = Path(__file__).parent / "verification"
+# Of the reference machine: the boot has reached SSH, which on some systems is before kdump is loaded.
+_SETTLE_SECONDS = 240.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The choices that make a plan."""
+    group = parser.getgroup("kdump-verify", "what to verify")
+    group.addoption("--image", metavar="NAME", help="guest image, a folder of images/ (default: debian-12)")
+    group.addoption(
+        "--memory", metavar="LIST", default="1G,2G,4G",
+        help="memory tiers, comma-separated; the first one's guest is crashed (default: %(default)s)",
+    )  # fmt: skip
+    group.addoption(
+        "--crashkernel", metavar="VALUE",
+        help="crashkernel= of the guests: any value the kernel takes, or 'none'; "
+             "'auto' (default) becomes the distribution's own where the kernel does not know it",
+    )  # fmt: skip
+    group.addoption(
+        "--kernel-argument", metavar="WORD", action="append", default=[],
+        help="a further word for the guests' kernel command line; may be given several times",
+    )  # fmt: skip
+    group.addoption("--vcpus", metavar="N", help="CPUs of each guest (default: 1)")
+    group.addoption(
+        "--accel", metavar="auto|kvm|tcg",
+        help="'auto' (default) takes KVM if a kernel boots under it, else TCG",
+    )  # fmt: skip
+    group.addoption(
+        "--connect", metavar="URI", help="libvirt (default: qemu:///embed, which needs no daemon)"
+    )
+    group.addoption(
+        "--reports", metavar="DIR", default="reports", help="where reports go (default: %(default)s)"
+    )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let others prepare the guest that is about to be crashed."""
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a plan that cannot be carried out before anything else happens."""
+    option = config.option
+    try:
+        plan = Plan.of(
+            image=option.image,
+            memory=option.memory,
+            crashkernel=option.crashkernel,
+            kernel_arguments=tuple(option.kernel_argument),
+            vcpus=option.vcpus,
+            accelerator=option.accel,
+            connect=option.connect,
+        )
+        Image.load(plan.image)
+    except LabError as error:
+        pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
+    config.stash[_PLAN] = plan
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every memory tier for tests that look; the first alone for those that crash."""
+    if "tier" in metafunc.fixturenames:
+        plan = metafunc.config.stash[_PLAN]
+        crashes = "crash" in metafunc.fixturenames
+        specs = [plan.spec(memory, None) for memory in (plan.memory[:1] if crashes else plan.memory)]
+        metafunc.parametrize(
+            "tier", specs, ids=[spec.name for spec in specs], indirect=True, scope="session"
+        )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin a report when anything of the suite is about to run."""
+    config = session.config
+    if config.option.collectonly or not any(_SUITE in item.path.parents for item in session.items):
+        return
+    config.pluginmanager.register(_Session(config), "kdump-verify session")
+
+
+class _Session:
+    """What lives as long as the run: the report, the listeners, the signal handlers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._begun = time.monotonic()
+        self.report = Report.create(Path(config.option.reports).absolute(), _run_started(config))
+        self.run_folder: Path | None = None
+        self._stack = ExitStack()
+        self._stack.enter_context(orderly(self._sweep))
+        self._stack.enter_context(listening(self._on_step))
+        self._progress = Progress(self._write_line)
+        config.stash[_SESSION] = self
+        config.pluginmanager.register(Verdicts(self.report), "kdump-verify verdicts")
+
+    def stop(self, error: LabError) -> NoReturn:
+        """End the whole session: without a laboratory no test can be judged."""
+        message = f"{type(error).__name__}: {error}"
+        self.report.record(facts.Verdict("laboratory", "error", 0.0, message))
+        pytest.exit(message, returncode=error.exit_code)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """The guests are gone by now: the last word of the report."""
+        status = int(session.exitstatus)
+        self.report.record(facts.RunEnded(time.time(), status, round(time.monotonic() - self._begun, 1)))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The verdicts, and where all the rest is."""
+        terminalreporter.section("verdict")
+        terminalreporter.write_line(verdict_table(self.report.facts))
+        terminalreporter.write_line(f"report: {self.report.page}")
+
+    def pytest_unconfigure(self) -> None:
+        """Give signals back."""
+        self._stack.close()
+
+    def _on_step(self, step: Step) -> None:
+        self._progress(step)
+        if step.seconds is not None:
+            done = facts.StepDone(step.subject, step.what, step.at, round(step.seconds, 3), step.failed)
+            self.report.record(done)
+
+    def _write_line(self, line: str) -> None:
+        terminal = self._config.pluginmanager.getplugin("terminalreporter")
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            terminal.ensure_newline()
+            terminal.write_line(line)
+
+    def _sweep(self) -> None:
+        if self.run_folder:
+            end(self.run_folder)
+
+
+_PLAN = pytest.StashKey[Plan]()
+_SESSION = pytest.StashKey[_Session]()
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A guest of one memory tier, booted, and what was found in it."""
+
+    guest: Guest
+    parameter: CrashkernelParameter
+    kernel: KernelFacts
+    witnesses: Witnesses
+    state: KdumpState
+
+    @property
+    def expected(self) -> Reservation | None:
+        """What its kernel should have kept aside; None when that cannot be told beforehand."""
+        return self.parameter.expected(self.guest.spec.memory)
+
+    def __str__(self) -> str:
+        passed = (
+            "no crashkernel=" if self.parameter.passed is None else f"crashkernel={self.parameter.passed}"
+        )
+        return f"{self.guest.name} ({format_size(self.guest.spec.memory)}, {passed})"
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """All that guests are made with and judged by."""
+
+    lab: Lab
+    image: BuiltImage
+    stack: Stack
+    parameter: CrashkernelParameter
+
+
+@pytest.fixture(scope="session")
+def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
+    """One for the whole run."""
+    plan, session = request.config.stash[_PLAN], request.config.stash[_SESSION]
+    places = Places(default_cache(), default_base())
+    with ExitStack() as stack:
+        try:
+            lab, image = stack.enter_context(opened(places, plan.image, plan.accelerator, plan.connect))
+            session.run_folder = lab.run.folder
+            parameter = choose(plan.crashkernel, image, lab.accelerator)
+        except LabError as error:
+            session.stop(error)
+        chosen = lab.accelerator
+        session.report.record(facts.Accelerator(chosen.name, chosen.because, chosen.factor))
+        yield Laboratory(lab, image, STACKS[image.image.stack], parameter)
+
+
+@pytest.fixture(scope="session")
+def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tier]:
+    """One guest per memory tier, for all tests of that tier."""
+    plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
+    wanted: GuestSpec = request.param
+    parameter = laboratory.parameter
+    spec = plan.spec(wanted.memory, parameter.passed)
+    with laboratory.lab.guest(spec, laboratory.image, report.guest_folder(spec.name)) as guest:
+        laboratory.stack.settle(
+            guest.shell, guest.deadline(_SETTLE_SECONDS, "kdump is armed or has given up")
+        )
+        seen = Tier(
+            guest=guest,
+            parameter=parameter,
+            kernel=kernel_facts(guest),
+            witnesses=witnesses(guest),
+            state=laboratory.stack.state(guest.shell, guest.command_deadline()),
+        )
+        report.record(publish.guest_booted(guest, seen.kernel, parameter, report.folder))
+        report.record(publish.reservation(guest, parameter, seen.witnesses))
+        yield seen
+
+
+@pytest.fixture(scope="session")
+def crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Crash:
+    """One crash for all tests: they only look."""
+    plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
+    if not tier.state.armed:
+        raise NotArmed(
+            f"{tier.guest.name} was not crashed: no capture kernel is loaded, nothing would be saved",
+            service=f"{tier.state.service} is {tier.state.active} ({tier.state.enabled})",
+            it_says=tier.state.said,
+            console=tier.guest.console.record,
+        )
+    request.config.hook.pytest_kdump_before_crash(guest=tier.guest)
+    happened = crash_guest(tier.guest, laboratory.stack, plan.trigger)
+    report.record(publish.crash(happened))
+    if dump := publish.dump(happened, report.folder):
+        report.record(dump)
+    return happened
+
+
+@pytest.fixture(scope="session")
+def stack(laboratory: Laboratory) -> Stack:
+    """The kdump implementation of the image."""
+    return laboratory.stack
+
+
+def _run_started(config: pytest.Config) -> facts.RunStarted:
+    return facts.RunStarted(
+        id=secrets.token_hex(2),
+        at=time.time(),
+        command=("pytest", *config.invocation_params.args),
+        versions={
+            "python": platform.python_version(),
+            **{
+                name: metadata.version(name) for name in ("kdump-verify", "pytest", "libvirt-python", "drgn")
+            },
+        },
+        host={
+            "hostname": platform.node(),
+            "kernel": platform.release(),
+            "cpus": str(psutil.cpu_count()),
+            "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        },
+        plan=config.stash[_PLAN].shown(),
+    )

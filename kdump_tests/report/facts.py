@@ -1,0 +1,313 @@
+"""What a run found out, and how one line of ``results.jsonl`` says it.
+
+One JSON object per line, in the order in which things became known, ASCII only. ``kind`` names the
+fact. Times called ``at`` are seconds since 1970 (UTC), durations are seconds, sizes are bytes, paths
+of the report are relative to its folder. ``null`` is "not known", and so is an empty text. A line is
+a fact once its newline is written: what a killed run left behind the last newline does not count.
+
+The run begins::
+
+    {"kind": "run_started", "id": "8f3a", "at": 1795426736.5, "command": ["pytest", "--image", "debian-13"],
+     "versions": {"kdump-verify": "0.1.0", "python": "3.11.7", "qemu": "7.2.19", "drgn": "0.3.0"},
+     "host": {"hostname": "lab-3", "cpu": "AMD EPYC 7763", "memory": "64 GiB"},
+     "plan": {"image": "debian-13", "memory": "2G", "trigger": "sysrq"}}
+
+What the guests run on; every duration was allowed to take ``time_factor`` times as long as on KVM::
+
+    {"kind": "accelerator", "name": "tcg", "because": "/dev/kvm is absent", "time_factor": 11.5}
+
+A guest is up. ``crashkernel_requested`` is what the plan says, ``crashkernel_passed`` what the kernel
+was given, ``crashkernel_because`` why these differ. ``boot_seconds`` runs from power on to a shell::
+
+    {"kind": "guest_booted", "guest": "debian-13-2G", "image": "debian-13", "image_digest": "sha256:6c1f",
+     "memory": 2147483648, "vcpus": 2, "kernel_release": "6.12.57+deb13-amd64",
+     "command_line": "root=/dev/vda1 console=ttyS0 crashkernel=192M", "boot_seconds": 14.2,
+     "boot_id": "b1e0c5d2-5a5e-4a53-8d7c-0b9f6a2f1c11", "folder": "guests/debian-13-2G",
+     "crashkernel_requested": "auto", "crashkernel_passed": "192M",
+     "crashkernel_because": "auto is unknown to this kernel; Debian's own default instead"}
+
+How much was kept aside for the capture kernel, by four witnesses: the policy, kexec_crash_size,
+/proc/iomem and the boot log. Each is the total: a low piece counts::
+
+    {"kind": "reservation", "guest": "debian-13-2G", "memory": 2147483648, "expected": 201326592,
+     "sysfs": 201326592, "iomem": 201326592, "boot_log": null}
+
+Something the suite did; ``subject`` is a guest's name, or what else it was done to::
+
+    {"kind": "step_done", "subject": "debian-13-2G", "what": "boot", "at": 1795426740.1, "seconds": 14.2,
+     "failed": false}
+
+One crash. Phases are in the order they were reached, with the seconds since the trigger was pulled
+and the console line that proves it; ``ended`` is the last one's name. ``failure`` is empty when all
+went as it must, ``boot_id_after`` null when nobody came back::
+
+    {"kind": "crash", "guest": "debian-13-2G", "trigger": "sysrq", "nonce": "kv-5f0e1c",
+     "boot_id_before": "b1e0c5d2-5a5e-4a53-8d7c-0b9f6a2f1c11", "boot_id_after": null,
+     "phases": [{"name": "panic", "seconds": 0.1,
+                 "line": "[   42.1] Kernel panic - not syncing: sysrq triggered crash"}],
+     "ended": "panic", "failure": "no capture kernel started within 60 s"}
+
+What the crash of that guest left, ``path`` being where it lay (on its disk, or its dump server's).
+``complete`` is null when nobody could tell; ``local`` is the copy in the report, empty when there is
+none. ``crash_time`` is the dump's own word for when, in seconds since 1970::
+
+    {"kind": "dump", "guest": "debian-13-2G", "path": "/var/crash/202611230942",
+     "files": [{"name": "vmcore", "size": 73400320, "mode": "0600", "owner": "root", "local": ""}],
+     "format": "kdump-compressed", "complete": true, "incomplete_because": "",
+     "kernel_release": "6.12.57+deb13-amd64", "build_id": "9d2f41c0", "crash_time": 1795426930,
+     "panic_message": "sysrq triggered crash", "seconds_to_judge": 0.8}
+
+One check's outcome: ``failed`` is the product's fault, ``error`` the laboratory's, ``skipped`` comes
+with its reason. ``test`` is pytest's node id, ``guest`` the guest it judged, if it judged one::
+
+    {"kind": "verdict", "test": "kdump_tests/verification/test_dump.py::test_vmcore_is_complete[sysrq]",
+     "outcome": "passed", "seconds": 0.02, "message": "", "guest": "debian-13-2G"}
+
+The run ends. Without this line it was killed, or still runs. ``exit_status`` is pytest's::
+
+    {"kind": "run_ended", "at": 1795427001.0, "exit_status": 0, "seconds": 264.5}
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+from kdump_tests.errors import BadInput
+
+Outcome = Literal["passed", "failed", "error", "skipped"]
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The run begins. JUnit's host name is ``host["hostname"]``."""
+
+    kind: ClassVar[str] = "run_started"
+    id: str
+    at: float
+    command: tuple[str, ...]
+    versions: Mapping[str, str]
+    host: Mapping[str, str]
+    plan: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What the guests run on, and how much slower than KVM that was measured to be."""
+
+    kind: ClassVar[str] = "accelerator"
+    name: str
+    because: str
+    time_factor: float
+
+
+@dataclass(frozen=True)
+class GuestBooted:
+    """A guest is up."""
+
+    kind: ClassVar[str] = "guest_booted"
+    guest: str
+    image: str
+    image_digest: str
+    memory: int
+    vcpus: int
+    kernel_release: str
+    command_line: str
+    boot_seconds: float
+    boot_id: str
+    folder: str
+    crashkernel_requested: str
+    crashkernel_passed: str
+    crashkernel_because: str
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Memory kept aside for the capture kernel, by four witnesses; None where one is silent."""
+
+    kind: ClassVar[str] = "reservation"
+    guest: str
+    memory: int
+    expected: int | None
+    sysfs: int | None
+    iomem: int | None
+    boot_log: int | None
+
+    @property
+    def agree(self) -> bool | None:
+        """Whether all that speak say the same; None when fewer than two speak."""
+        said = [size for size in (self.expected, self.sysfs, self.iomem, self.boot_log) if size is not None]
+        return len(set(said)) == 1 if len(said) > 1 else None
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """Something the suite did."""
+
+    kind: ClassVar[str] = "step_done"
+    subject: str
+    what: str
+    at: float
+    seconds: float
+    failed: bool
+
+
+@dataclass(frozen=True)
+class PhaseReached:
+    """How far a crash got: seconds since the trigger, and the console line that proves it."""
+
+    name: str
+    seconds: float
+    line: str
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One crash, from the trigger to the last phase that was reached."""
+
+    kind: ClassVar[str] = "crash"
+    guest: str
+    trigger: str
+    nonce: str
+    boot_id_before: str
+    boot_id_after: str | None
+    phases: tuple[PhaseReached, ...]
+    ended: str
+    failure: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file of a dump, as the guest has it; ``local`` is its copy in the report."""
+
+    name: str
+    size: int
+    mode: str
+    owner: str
+    local: str
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What the crash of ``guest`` left behind, looked into."""
+
+    kind: ClassVar[str] = "dump"
+    guest: str
+    path: str
+    files: tuple[Artifact, ...]
+    format: str
+    complete: bool | None
+    incomplete_because: str
+    kernel_release: str
+    build_id: str
+    crash_time: int | None
+    panic_message: str
+    seconds_to_judge: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One check's outcome."""
+
+    kind: ClassVar[str] = "verdict"
+    test: str
+    outcome: Outcome
+    seconds: float
+    message: str
+    guest: str = ""
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The run ends."""
+
+    kind: ClassVar[str] = "run_ended"
+    at: float
+    exit_status: int
+    seconds: float
+
+
+Fact = RunStarted | Accelerator | GuestBooted | Reservation | StepDone | Crash | Dump | Verdict | RunEnded
+
+FACTS: Mapping[str, type[Fact]] = {fact.kind: fact for fact in get_args(Fact)}
+
+
+def as_line(fact: Fact) -> bytes:
+    """The fact as its line of ``results.jsonl``, newline included.
+
+    ASCII: what a guest printed may hold lone surrogates, which UTF-8 cannot say and an escape can.
+    """
+    record = {"kind": fact.kind, **_plain(fact)}
+    return json.dumps(record, default=_plain, allow_nan=False).encode("ascii") + b"\n"
+
+
+def parse_line(line: bytes | str) -> Fact:
+    """The fact that a line of ``results.jsonl`` says.
+
+    Raises:
+        BadInput: the line is not one that `as_line` writes.
+    """
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict) or record.get("kind") not in FACTS:
+            raise ValueError("no fact of a known kind")
+        fact: Fact = _build(FACTS[record.pop("kind")], record)
+    except ValueError as error:
+        raise BadInput("a line of results.jsonl says no fact", because=error, line=repr(line)) from error
+    return fact
+
+
+def read_facts(path: Path) -> tuple[Fact, ...]:
+    """The facts of a ``results.jsonl``, also of a run that was killed.
+
+    Raises:
+        BadInput: there is no such file, or one of its lines is damaged.
+    """
+    try:
+        # What follows the last newline is nothing, or what a killed run could not finish.
+        *lines, _torn = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+    return tuple(parse_line(line) for line in lines)
+
+
+def _plain(value: object) -> dict[str, Any]:
+    """What JSON can't take by itself, as a dict."""
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{value!r} is no part of a fact")
+
+
+def _build(shape: Any, record: dict[str, object]) -> Any:
+    hints = {field.name: get_type_hints(shape)[field.name] for field in fields(shape)}
+    if strange := record.keys() - hints.keys():
+        raise ValueError(f"{shape.__name__} has no {', '.join(sorted(strange))}")
+    try:
+        return shape(**{name: _read(hints[name], value) for name, value in record.items()})
+    except TypeError as error:  # a field is missing
+        raise ValueError(error) from error
+
+
+def _read(hint: Any, value: Any) -> Any:
+    """The JSON value as the field's type has it; a value of another type is refused."""
+    arms, origin = get_args(hint), get_origin(hint)
+    match value:
+        case list() if origin is tuple:
+            return tuple(_read(arms[0], item) for item in value)
+        case dict() if origin is Mapping:
+            return {name: _read(arms[1], item) for name, item in value.items()}
+        case dict() if is_dataclass(hint):
+            return _build(hint, value)
+        case None if NoneType in arms:
+            return None
+        case _ if origin is UnionType:
+            return _read(arms[0], value)
+        case _ if (origin is Literal and value in arms) or type(value) is hint:
+            return value
+        case int() if hint is float and not isinstance(value, bool):
+            return value
+    raise ValueError(f"{value!r} where {hint} belongs")

@@ -1,0 +1,78 @@
+"""The facts of a run, sorted for the reader: the run's own, and each guest's."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+from kdump_tests.report.facts import (
+    Accelerator,
+    Crash,
+    Dump,
+    Fact,
+    GuestBooted,
+    Reservation,
+    RunEnded,
+    RunStarted,
+    StepDone,
+    Verdict,
+)
+
+F = TypeVar("F", bound=Fact)
+
+
+@dataclass(frozen=True)
+class GuestStory:
+    """What happened to one guest. The name is empty for checks that judged no guest."""
+
+    name: str
+    boots: tuple[GuestBooted, ...]
+    reservations: tuple[Reservation, ...]
+    crashes: tuple[Crash, ...]
+    dumps: tuple[Dump, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as far as it is known; without ``ended`` it was killed, or still runs."""
+
+    started: RunStarted | None
+    accelerator: Accelerator | None
+    guests: tuple[GuestStory, ...]
+    steps: tuple[StepDone, ...]
+    ended: RunEnded | None
+
+    @classmethod
+    def of(cls, facts: Iterable[Fact]) -> Self:
+        """Guests stand in the order in which they were first heard of."""
+        known = tuple(facts)
+        names = dict.fromkeys(
+            fact.guest
+            for fact in known
+            if isinstance(fact, GuestBooted | Reservation | Crash | Dump | Verdict)
+        )
+        return cls(
+            started=_last(RunStarted, known),
+            accelerator=_last(Accelerator, known),
+            guests=tuple(
+                GuestStory(
+                    name,
+                    boots=tuple(fact for fact in _all(GuestBooted, known) if fact.guest == name),
+                    reservations=tuple(fact for fact in _all(Reservation, known) if fact.guest == name),
+                    crashes=tuple(fact for fact in _all(Crash, known) if fact.guest == name),
+                    dumps=tuple(fact for fact in _all(Dump, known) if fact.guest == name),
+                    verdicts=tuple(fact for fact in _all(Verdict, known) if fact.guest == name),
+                )
+                for name in names
+            ),
+            steps=_all(StepDone, known),
+            ended=_last(RunEnded, known),
+        )
+
+
+def _all(kind: type[F], facts: Iterable[Fact]) -> tuple[F, ...]:
+    return tuple(fact for fact in facts if isinstance(fact, kind))
+
+
+def _last(kind: type[F], facts: Iterable[Fact]) -> F | None:
+    return next(reversed(_all(kind, facts)), None)

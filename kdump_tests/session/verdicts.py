@@ -1,0 +1,89 @@
+"""From pytest's outcomes to verdicts: the product failed, the laboratory broke, or it was not judged.
+
+pytest knows a failure (in the test) from an error (in a fixture). Here the difference is whose fault it
+is, wherever it shows: a KdumpFailure and a failed assertion are the product's, a LabError and anything
+unforeseen in a fixture are the laboratory's.
+"""
+
+from collections.abc import Generator
+
+import pytest
+
+from kdump_tests.errors import KdumpFailure, KdumpVerifyError, LabError
+from kdump_tests.report.facts import Outcome, Verdict
+from kdump_tests.report.folder import Report
+
+_INTERNAL_ERROR = LabError.exit_code
+
+
+class Verdicts:
+    """A pytest plugin: gives every report its verdict, keeps it, and decides the exit status."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._first_with: dict[int, tuple[BaseException, str]] = {}
+        self._lab_exit_code = 0
+        self._failed = False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Judge one phase of one test."""
+        report = yield
+        error = call.excinfo.value if call.excinfo else None
+        if report.failed and error is not None:
+            self._judge(item, report, error)
+        if report.when == "call" or report.outcome != "passed":
+            self._keep(item, report)
+        return report
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """What the terminal calls it."""
+        match getattr(report, "verdict", None):
+            case "failed":
+                return "failed", "F", "FAILED"
+            case "error":
+                return "error", "E", "ERROR"
+            case _:
+                return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """1: kdump does not work. 2 and above: the laboratory failed (sysexits.h), or was interrupted."""
+        if exitstatus != pytest.ExitCode.TESTS_FAILED:
+            return
+        session.exitstatus = 1 if self._failed else self._lab_exit_code or 1
+
+    def _judge(self, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> None:
+        if isinstance(error, KdumpVerifyError):
+            report.longrepr = f"{type(error).__name__}: {error}"
+        _, first = self._first_with.setdefault(id(error), (error, item.nodeid))
+        if first != item.nodeid:
+            # A fixture's fault is told once; whoever needs that fixture was not judged because of it.
+            report.outcome = "skipped"
+            reason = f"not judged: see {first}"
+            report.longrepr = (str(item.path), item.location[1] or 0, reason)
+            return
+        outcome: Outcome = "failed" if _is_products(report, error) else "error"
+        report.verdict = outcome  # type: ignore[attr-defined]
+        if outcome == "failed":
+            self._failed = True
+        else:
+            code = error.exit_code if isinstance(error, LabError) else _INTERNAL_ERROR
+            self._lab_exit_code = self._lab_exit_code or code
+
+    def _keep(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        outcome: Outcome = getattr(report, "verdict", None) or report.outcome
+        message = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        self._report.record(Verdict(item.nodeid, outcome, report.duration, message, guest_of(item)))
+
+
+def guest_of(item: pytest.Item) -> str:
+    """The guest that a test judges."""
+    callspec = getattr(item, "callspec", None)
+    return str(getattr(callspec.params.get("tier"), "name", "")) if callspec else ""
+
+
+def _is_products(report: pytest.TestReport, error: BaseException) -> bool:
+    return isinstance(error, KdumpFailure) or (isinstance(error, AssertionError) and report.when == "call")

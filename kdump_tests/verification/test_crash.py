@@ -1,0 +1,36 @@
+"""The kernel panics: does the machine save its memory and come back?"""
+
+from kdump_tests.crash.crash import Crash
+from kdump_tests.stacks.stack import Phase
+
+
+def test_kernel_panics_for_the_reason_we_gave(crash: Crash) -> None:
+    crash.timeline.require(Phase.PANIC)
+    assert crash.timeline.line(Phase.PANIC).endswith(crash.trigger.value.panic_message)
+
+
+def test_capture_kernel_starts(crash: Crash) -> None:
+    crash.timeline.require(Phase.CAPTURE_KERNEL)
+
+
+def test_capture_kernel_reaches_the_dump_target(crash: Crash) -> None:
+    crash.timeline.require(Phase.TARGET_MOUNTED)
+
+
+def test_capture_kernel_saves_the_dmesg(crash: Crash) -> None:
+    crash.timeline.require(Phase.DMESG_SAVED)
+
+
+def test_capture_kernel_saves_the_dump(crash: Crash) -> None:
+    crash.timeline.require(Phase.DUMP_SAVED)
+
+
+def test_nothing_goes_wrong_on_the_way(crash: Crash) -> None:
+    if crash.timeline.fault:
+        raise crash.timeline.failure("the crash did not go as it must")
+
+
+def test_machine_comes_back_by_itself(crash: Crash) -> None:
+    crash.timeline.require(Phase.REBOOTED)
+    assert crash.boot_id_after is not None
+    assert crash.boot_id_after != crash.kernel.boot_id

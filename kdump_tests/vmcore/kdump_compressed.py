@@ -1,0 +1,195 @@
+"""The kdump-compressed format: two headers, two bitmaps, a descriptor per page, the pages.
+
+Source: diskdump_mod.h and write_kdump_header() of makedumpfile 1.7.9; QEMU writes the same (dump/dump.c).
+All numbers are little-endian and the kernel is a 64-bit one.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Self
+
+from kdump_tests.vmcore.flaw import Flaw, Torn
+from kdump_tests.vmcore.image import Image
+from kdump_tests.vmcore.notes import vmcoreinfo_note
+from kdump_tests.vmcore.pages import Pages, prove_pages
+from kdump_tests.vmcore.shape import Format, Shape
+from kdump_tests.vmcore.vmcoreinfo import MAX_SIZE, Vmcoreinfo
+
+SIGNATURE = b"KDUMP   "
+
+# struct disk_dump_header: signature, version, sysname, nodename to version, release and so on, timeval,
+# status, block_size, sub_hdr_size, bitmap_blocks, max_mapnr, four counters of no use here, nr_cpus.
+_HEADER = struct.Struct("<8si65s65s65s195s6x16xIiiII16xi")
+# struct kdump_sub_header: phys_base, dump_level, split, start_pfn, end_pfn, three pairs of offset and
+# size (VMCOREINFO, notes, eraseinfo), start_pfn_64, end_pfn_64, max_mapnr_64.
+_SUB_HEADER = struct.Struct("<Qii2Q2Q2Q2Q3Q")
+_SUB_HEADER_SIZE = {1: 16, 2: 32, 3: 48, 4: 64, 5: 80, 6: 104}  # by header_version: each adds at the end
+
+_INCOMPLETE = 0x8
+_COMPRESSION = {0x1: "zlib", 0x2: "lzo", 0x4: "snappy", 0x20: "zstd"}
+
+_MAX_MAPNR = 1 << 36  # 48 bits of physical address in pages of 4 KiB: what arm64 can address; x86 has 46
+
+
+@dataclass(frozen=True)
+class _Headers:
+    """Both headers. Offsets and sizes in bytes of the image, except where a name says otherwise."""
+
+    version: int
+    sysname: str
+    release: str
+    status: int
+    block_size: int
+    sub_header_blocks: int
+    bitmap_blocks: int
+    max_mapnr: int
+    cpus: int
+    phys_base: int
+    split: bool
+    vmcoreinfo: tuple[int, int]
+    notes: tuple[int, int]
+    eraseinfo: tuple[int, int]
+
+    @classmethod
+    def read(cls, image: Image) -> Self:
+        """Read and judge both headers; nothing they point at is read.
+
+        Raises:
+            Flaw: they are torn, or nobody writes such headers.
+        """
+        (
+            _,
+            version,
+            sysname,
+            _,
+            release,
+            _,
+            status,
+            block_size,
+            sub_blocks,
+            bitmap_blocks,
+            mapnr_32,
+            cpus,
+        ) = _HEADER.unpack(image.read(0, _HEADER.size))
+        if not 1 <= version <= max(_SUB_HEADER_SIZE):
+            raise Flaw(
+                f"its header is of version {version}, not 1 to {max(_SUB_HEADER_SIZE)} in little-endian"
+            )
+        if block_size not in {1 << bits for bits in range(12, 17)}:
+            raise Flaw(f"its header claims pages of {block_size} bytes")
+        size = _SUB_HEADER_SIZE[version]
+        (phys_base, _, split, _, _, *places, _, _, mapnr_64) = _SUB_HEADER.unpack(
+            image.read(block_size, size).ljust(_SUB_HEADER.size, b"\0")
+        )
+        if version >= 6 and mapnr_32 != min(mapnr_64, 0xFFFFFFFF):
+            raise Flaw(f"its header counts {mapnr_32} page frames, its sub-header {mapnr_64}")
+        max_mapnr = mapnr_64 if version >= 6 else mapnr_32
+        if not 0 < max_mapnr <= _MAX_MAPNR:
+            raise Flaw(f"its header claims memory of {max_mapnr} pages")
+        if sub_blocks < 1 or cpus < 1:
+            raise Flaw(f"its header claims {sub_blocks} blocks of sub-header and {cpus} CPUs")
+        if bitmap_blocks % 2 or bitmap_blocks * block_size // 2 * 8 < max_mapnr:
+            raise Flaw(f"its header claims {bitmap_blocks} blocks for two bitmaps of {max_mapnr} pages each")
+        return cls(
+            version=version,
+            sysname=_text(sysname),
+            release=_text(release),
+            status=status,
+            block_size=block_size,
+            sub_header_blocks=sub_blocks,
+            bitmap_blocks=bitmap_blocks,
+            max_mapnr=max_mapnr,
+            cpus=cpus,
+            phys_base=phys_base,
+            split=bool(split),
+            vmcoreinfo=(places[0], places[1]),
+            notes=(places[2], places[3]),
+            eraseinfo=(places[4], places[5]),
+        )
+
+    @property
+    def bitmaps_at(self) -> int:
+        return (1 + self.sub_header_blocks) * self.block_size
+
+    @property
+    def pages(self) -> Pages:
+        return Pages(
+            bitmaps_at=self.bitmaps_at,
+            bitmap_size=self.bitmap_blocks * self.block_size // 2,
+            max_mapnr=self.max_mapnr,
+            block_size=self.block_size,
+            compression=frozenset(bit for bit in _COMPRESSION if self.status & bit),
+        )
+
+    def check_in_sub_header(self, what: str, place: tuple[int, int]) -> None:
+        start, size = place
+        if start < self.block_size + _SUB_HEADER_SIZE[self.version] or start + size > self.bitmaps_at:
+            raise Flaw(f"its {what} ({size} bytes at {start}) would lie outside the sub-header")
+
+
+def shape(image: Image) -> Shape:
+    """What the dump says of itself, and whether all of it is there.
+
+    Raises:
+        Flaw: its headers are torn or make no sense, so nothing else can be read.
+    """
+    headers = _Headers.read(image)
+    flaw: Flaw | None = None
+    vmcoreinfo = Vmcoreinfo({})
+    try:
+        vmcoreinfo = _vmcoreinfo(image, headers)
+        _prove(image, headers, vmcoreinfo)
+    except Flaw as found:
+        flaw = found
+    if headers.status & _INCOMPLETE:
+        # Set by makedumpfile when the disk was full (check_and_modify_kdump_headers); the rest follows.
+        flaw = Torn("its header carries makedumpfile's mark of an incomplete dump (status bit 8)")
+    compression = tuple(name for bit, name in _COMPRESSION.items() if headers.status & bit)
+    return Shape(Format.KDUMP_COMPRESSED, compression, vmcoreinfo, flaw)
+
+
+def _vmcoreinfo(image: Image, headers: _Headers) -> Vmcoreinfo:
+    start, size = headers.vmcoreinfo
+    if not size:
+        raise Flaw("it holds no VMCOREINFO, so no tool can tell its kernel's memory apart")
+    if size > MAX_SIZE:
+        raise Flaw(f"its sub-header claims {size} bytes of VMCOREINFO")
+    headers.check_in_sub_header("VMCOREINFO", headers.vmcoreinfo)
+    return Vmcoreinfo.parse(image.read(start, size))
+
+
+def _prove(image: Image, headers: _Headers, vmcoreinfo: Vmcoreinfo) -> None:
+    """Raise the first flaw."""
+    _check_twice_told(headers, vmcoreinfo)
+    if headers.version >= 4:
+        headers.check_in_sub_header("ELF notes", headers.notes)
+        note = vmcoreinfo_note(image, *headers.notes)
+        if note is None or (note.offset, note.size) != headers.vmcoreinfo:
+            raise Flaw("its ELF notes do not lead to its VMCOREINFO")
+    if headers.split:
+        raise Torn("it is one part of a split dump")
+    end = prove_pages(image, headers.pages)
+    start, size = headers.eraseinfo
+    if size and start < end:
+        raise Flaw(f"its eraseinfo ({size} bytes at {start}) would lie among the pages")
+    if size and (missing := image.first_missing(start, start + size)) is not None:
+        raise Torn(f"it ends at {missing}, before its eraseinfo does")
+
+
+def _check_twice_told(headers: _Headers, vmcoreinfo: Vmcoreinfo) -> None:
+    """What a header and VMCOREINFO both tell must be the same; QEMU leaves the header's names empty."""
+    if headers.sysname and headers.release != vmcoreinfo["OSRELEASE"]:
+        raise Flaw(
+            f"its header names kernel {headers.release!r}, its VMCOREINFO {vmcoreinfo['OSRELEASE']!r}"
+        )
+    phys_base = vmcoreinfo.get("NUMBER(phys_base)", "")  # x86_64 only; signed
+    if phys_base and phys_base != str(struct.unpack("<q", struct.pack("<Q", headers.phys_base))[0]):
+        raise Flaw(f"its sub-header says phys_base {headers.phys_base}, its VMCOREINFO {phys_base}")
+    if vmcoreinfo["PAGESIZE"] != str(headers.block_size):
+        raise Flaw(
+            f"its header says pages of {headers.block_size} bytes, its VMCOREINFO {vmcoreinfo['PAGESIZE']}"
+        )
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("ascii", "backslashreplace")

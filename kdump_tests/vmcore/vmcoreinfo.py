@@ -1,0 +1,71 @@
+"""VMCOREINFO: what the crashed kernel says of itself, for tools that have no debug information.
+
+Source: Documentation/admin-guide/kdump/vmcoreinfo.rst; written by kernel/crash_core.c (since 6.11
+kernel/vmcore_info.c).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+from kdump_tests.vmcore.flaw import Flaw
+
+MAX_SIZE = 1 << 20  # the kernel keeps one page for it, at most 64 KiB
+_MAX_STRUCT = 1 << 20
+
+
+class Vmcoreinfo(Mapping[str, str]):
+    """The lines ``key=value``, in their order; keys as the kernel writes them, ``OFFSET(printk_info.seq)``."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Self:
+        """Read the note's content.
+
+        Raises:
+            Flaw: it is not the text that a kernel writes.
+        """
+        if b"\0" in raw or not raw.endswith(b"\n"):
+            raise Flaw("its VMCOREINFO is damaged: not whole lines of text")
+        lines = raw.decode("utf-8", "backslashreplace").splitlines()
+        found = cls({key: value for key, sign, value in (line.partition("=") for line in lines) if sign})
+        if not found.get("OSRELEASE") or "PAGESIZE" not in found:
+            raise Flaw("its VMCOREINFO is damaged: it names no kernel release or no page size")
+        return found
+
+    def __getitem__(self, key: str) -> str:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<VMCOREINFO of {self.get('OSRELEASE', 'no kernel')}, {len(self)} lines>"
+
+    def symbol(self, name: str) -> int:
+        """The virtual address of a kernel symbol, KASLR included."""
+        return self._number(f"SYMBOL({name})", 16, 1 << 64)
+
+    def struct_size(self, name: str) -> int:
+        """The size of a kernel structure in bytes."""
+        return self._number(f"SIZE({name})", 10, _MAX_STRUCT)
+
+    def offset(self, member: str) -> int:
+        """The offset in bytes of ``struct.member``."""
+        return self._number(f"OFFSET({member})", 10, _MAX_STRUCT)
+
+    def _number(self, key: str, base: int, limit: int) -> int:
+        text = self.get(key)
+        if text is None:
+            raise Flaw(f"its VMCOREINFO has no {key}")
+        try:
+            number = int(text, base)
+        except ValueError as error:
+            raise Flaw(f"its VMCOREINFO says {key}={text[:40]}, which is no number") from error
+        if not 0 <= number < limit:
+            raise Flaw(f"its VMCOREINFO says {key}={text[:40]}, which cannot be")
+        return number
