@@ -182,7 +182,7 @@ class Reader:
 def read_timeline(
     console: Console, start: int, reader: Reader, deadline: Callable[[float, str], Deadline]
 ) -> Timeline:
-    """Follow the console from line ``start`` until the machine is back, or until it is clear that it won't be.
+    """Follow the console from line ``start`` until the machine is back, or until it clearly won't be.
 
     ``deadline`` makes one of seconds of the reference machine. A deadline that passes ends the reading
     with a fault, as does the machine's end.

@@ -17,7 +17,7 @@ class Interruption(KeyboardInterrupt):
 
 @contextmanager
 def orderly(sweep: Callable[[], object]) -> Iterator[None]:
-    """Handle signals meanwhile. ``sweep`` must remove every guest, and needs nothing that was interrupted."""
+    """Handle signals meanwhile. ``sweep`` must remove every guest, and needs nothing of what was cut off."""
     received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:

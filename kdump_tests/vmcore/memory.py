@@ -1,6 +1,7 @@
 """A crashed kernel's memory by virtual address, as drgn reads it out of a dump.
 
-No debug information is needed: drgn translates with what VMCOREINFO tells: swapper_pg_dir, phys_base, KERNELOFFSET.
+No debug information is needed: drgn translates with swapper_pg_dir, phys_base and KERNELOFFSET, which
+VMCOREINFO tells.
 """
 
 import logging

@@ -14,7 +14,7 @@ _MAX_STRUCT = 1 << 20
 
 
 class Vmcoreinfo(Mapping[str, str]):
-    """The lines ``key=value``, in their order; keys as the kernel writes them, ``OFFSET(printk_info.seq)``."""
+    """The lines ``key=value``, in their order. Keys are as the kernel writes them: ``SIZE(printk_info)``."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = dict(values)

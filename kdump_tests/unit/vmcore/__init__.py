@@ -1,0 +1,1 @@
+"""What a dump is, told with dumps a few kilobytes small."""
