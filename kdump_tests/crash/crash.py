@@ -95,6 +95,7 @@ def crash_guest(guest: Guest, stack: Stack, trigger: Trigger) -> Crash:
     before = stack.dumps(guest.shell, guest.command_deadline())
     guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
     nonce = _plant_nonce(guest)
+    guest.has_file_port()  # asked now, not while a verdict is waited for
     with step(guest.name, f"crashing by {trigger}"):
         timeline = _panic(guest, stack, trigger)
     boot_id_after, new, dump = _harvest(guest, stack, before, timeline)
@@ -197,5 +198,5 @@ def _fetch(guest: Guest, directory: DumpDirectory, file: SavedFile, folder: Path
         raise LabError(f"the guest names a dump file {file.name!r}")
     goal = folder / file.name
     until = guest.deadline(_FETCH_SECONDS, f"{file.name} is copied")
-    guest.shell.fetch(f"{directory.path}/{file.name}", goal, file.size, until)
+    guest.fetch(f"{directory.path}/{file.name}", goal, file.size, until)
     return goal

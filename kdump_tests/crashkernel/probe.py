@@ -149,10 +149,11 @@ def _argv(kernel: Path, command_line: str, memory: int, accelerator: str) -> lis
     if memory <= 0 or memory % MIB:
         raise BadInput(f"a machine cannot have {memory} bytes of memory", way_out="a multiple of 1M")
     size = format_size(memory)
+    qemu = program("qemu-system-x86_64")
     return [
         # Whatever ends us, even SIGKILL, ends QEMU. setpriv becomes QEMU, so the process is the same; a
         # preexec_fn would not be safe among threads.
-        *(program("setpriv"), "--pdeathsig", "KILL", program("qemu-system-x86_64")),
+        *(program("setpriv"), "--pdeathsig", "KILL", qemu),
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"),
         *("-machine", f"q35,accel={accelerator},memory-backend=ram", "-cpu", CPUS[accelerator]),
         # Without reserve=off the host would have to vouch for all that memory.

@@ -19,7 +19,9 @@ _LARGEST_RECORD = 256 * 1024 * 1024
 
 # ECMA-48 sequences, also the malformed ones that systemd's colours turn into when lines are interleaved.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9:;<=>?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_PROMPT = re.compile(rb"(?:login: |[#$:] )$")
+# Prompts wait for an answer and never get their end of line. No more than these: a pattern that also fits
+# the middle of a line would cut it wherever a chunk happens to end.
+_PROMPT = re.compile(rb"(?:\blogin: |\(initramfs\) )$")
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,6 @@ class _Splitter:
         for text, ending in zip(whole[::2], whole[1::2], strict=True):
             lines.append(Line(self._number, now, _clean(text)))
             self._number += b"\n" in ending
-        # A prompt waits for an answer and never gets its end of line.
         if len(self._rest) > _LONGEST_LINE or _PROMPT.search(self._rest):
             lines.append(Line(self._number, now, _clean(self._rest)))
             self._rest = b""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdump_tests.guest.accelerator import Accelerator
+from kdump_tests.guest.file_channel import PORT_NAME
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.spec import GuestSpec
 
@@ -27,6 +28,7 @@ class Wiring:
     root_disk: Path
     disks: tuple[Path, ...]
     console: Path
+    files: Path
     credentials: tuple[tuple[str, Path], ...]  # systemd credentials, name and file
 
 
@@ -92,7 +94,7 @@ def _add_cpu(domain: ET.Element, accelerator: Accelerator) -> None:
         return
     cpu = _add(domain, "cpu", mode="maximum")
     # cx16: QEMU 7.2 corrupts EFLAGS around cmpxchg16b, and the guest dies of a double fault that looks
-    # like a crash of ours. Nothing else is left out: without svm, Debian 12 sees EINVAL where none should be.
+    # like a crash of ours. Nothing else is left out: without svm, Debian 12's systemd meets EINVAL.
     _add(cpu, "feature", policy="disable", name="cx16")
 
 
@@ -104,6 +106,9 @@ def _add_devices(domain: ET.Element, spec: GuestSpec, wiring: Wiring) -> None:
     serial = _add(devices, "serial", type="unix")
     _add(serial, "source", mode="connect", path=str(wiring.console))
     _add(serial, "target", port="0")
+    channel = _add(devices, "channel", type="unix")
+    _add(channel, "source", mode="connect", path=str(wiring.files))
+    _add(channel, "target", type="virtio", name=PORT_NAME)
     _add(devices, "controller", type="usb", model="none")
     _add(devices, "memballoon", model="none")
 

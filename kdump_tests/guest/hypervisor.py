@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+# libvirt in this process logs to stderr, amid the suite's own output, unless told otherwise before it is
+# loaded; what matters of it comes as an error of the call.
+os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
+
 import libvirt
 import libvirt_qemu
 

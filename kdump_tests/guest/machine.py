@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kdump_tests.deadline import Deadline
@@ -13,6 +13,7 @@ from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.cache import require_space
 from kdump_tests.guest.console import Console, Line
 from kdump_tests.guest.domain import Wiring, domain_xml
+from kdump_tests.guest.file_channel import PORT, FileChannel
 from kdump_tests.guest.hypervisor import Domain, Hypervisor
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.run import Run
@@ -50,9 +51,11 @@ class Guest:
     accelerator: Accelerator
     console: Console
     shell: Shell
+    files: FileChannel
     folder: Path  # in the report: console.log, domain.xml, commands.log
     _domain: Domain
-    boot_seconds: float = field(default=0.0)
+    boot_seconds: float = 0.0
+    _has_port: bool | None = None
 
     def deadline(self, seconds: float, what: str) -> Deadline:
         """A deadline of so many seconds of the reference machine."""
@@ -89,6 +92,25 @@ class Guest:
     def read(self, path: str) -> str:
         """The text of a file of the guest."""
         return self.shell.run("cat", "--", path, until=self.command_deadline())
+
+    def fetch(self, path: str, goal: Path, size: int, until: Deadline) -> None:
+        """Copy a file of ``size`` bytes out of the guest, the fast way if it has the port for it.
+
+        Raises:
+            LabError: it did not come whole.
+        """
+        if self.has_file_port():
+            self.files.fetch(self.shell, path, goal, size, until)
+        else:
+            self.shell.fetch(path, goal, size, until)
+
+    def has_file_port(self) -> bool:
+        """Whether the guest's system made a device of the file channel."""
+        if self._has_port is None:
+            self._has_port = (
+                self.shell.attempt("test", "-c", PORT, until=self.command_deadline()).status == 0
+            )
+        return self._has_port
 
     def require_alive(self) -> None:
         """Raise GuestLost when the machine is gone."""
@@ -150,6 +172,8 @@ class Lab:
         with ExitStack() as stack:
             console = Console(wiring.console, folder / "console.log")
             stack.callback(console.close)
+            files = FileChannel(wiring.files)
+            stack.callback(files.close)
             try:
                 domain = self.hypervisor.start(xml, until)
             except HypervisorError as error:
@@ -160,7 +184,7 @@ class Lab:
             login = Login("127.0.0.1", domain.forwarded_port(until), self.run.guest_key, self.run.host_key)
             shell = Shell(login, folder / "commands.log")
             stack.callback(shell.close)
-            yield Guest(spec.name, spec, image, self.accelerator, console, shell, folder, domain)
+            yield Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder, domain)
 
     def _wire(self, spec: GuestSpec, image: BuiltImage, home: Path) -> Wiring:
         until = Deadline.after(60, f"the disks of {spec.name} are made")
@@ -179,5 +203,6 @@ class Lab:
             root_disk=root,
             disks=disks,
             console=home / "console.sock",
+            files=home / "files.sock",
             credentials=(("ssh.authorized_keys.root", authorized), ("guest.ssh-host-key", host_key)),
         )

@@ -27,7 +27,11 @@ NOTES_AT = SUB_HEADER_AT + 104
 
 def note(name: bytes, content: bytes, kind: int = 0) -> bytes:
     padded = name.ljust(len(name) + -len(name) % 4, b"\0")
-    return struct.pack("<III", len(name), len(content), kind) + padded + content.ljust(-(-len(content) // 4) * 4, b"\0")
+    return (
+        struct.pack("<III", len(name), len(content), kind)
+        + padded
+        + content.ljust(-(-len(content) // 4) * 4, b"\0")
+    )
 
 
 def notes(vmcoreinfo: bytes = VMCOREINFO) -> bytes:
@@ -76,7 +80,18 @@ class KdumpCompressed:
         erased = (self.end, len(eraseinfo)) if eraseinfo else (0, 0)
         header = struct.pack(
             "<8si65s65s65s65s65s65s6xqqIiiII16xi",
-            *(b"KDUMP   ", 6, b"Linux", b"guest", release.encode(), b"#1", b"x86_64", b"(none)", 1700000000, 0),
+            *(
+                b"KDUMP   ",
+                6,
+                b"Linux",
+                b"guest",
+                release.encode(),
+                b"#1",
+                b"x86_64",
+                b"(none)",
+                1700000000,
+                0,
+            ),
             *(status, PAGE, sub_blocks, 2 * bitmap_size // PAGE, min(max_mapnr, 0xFFFFFFFF), 1),
         )
         sub_header = struct.pack(

@@ -43,7 +43,9 @@ class SyntheticRing:
     tail_id: int | None = None
     position: int = 0
 
-    def say(self, text: bytes, *, at: float = 1.0, state: int = FINALIZED, blockless: tuple[int, int] = (0, 0)) -> None:
+    def say(
+        self, text: bytes, *, at: float = 1.0, state: int = FINALIZED, blockless: tuple[int, int] = (0, 0)
+    ) -> None:
         """Append one record. The oldest falls out when there is no slot; its text is simply overwritten."""
         count, size = 1 << self.count_bits, 1 << self.size_bits
         record = self.first_id if self.head_id is None else (self.head_id + 1) % (1 << 62)

@@ -1,0 +1,119 @@
+"""kdump-verify: what is not a test. The tests themselves run with pytest, or with scripts/verify."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from kdump_tests.errors import KdumpVerifyError, LabError
+from kdump_tests.guest.build import ImageStore
+from kdump_tests.guest.cache import default_cache
+from kdump_tests.guest.doctor import examine
+from kdump_tests.guest.hypervisor import EMBEDDED
+from kdump_tests.guest.image import Image
+from kdump_tests.guest.laboratory import Places
+from kdump_tests.guest.reaper import reap
+from kdump_tests.guest.run import default_base
+from kdump_tests.session.progress import Progress
+from kdump_tests.steps import listening
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0 when all is well, 1 when something is to be done, sysexits.h's for errors."""
+    options = _parser().parse_args(arguments)
+    places = Places(default_cache(), default_base())
+    try:
+        with listening(Progress()):
+            status: int = options.command(options, places)
+    except KdumpVerifyError as error:
+        print(f"kdump-verify: {error}", file=sys.stderr)
+        return error.exit_code if isinstance(error, LabError) else 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kdump-verify", description=__doc__)
+    parser.add_argument("--version", action="version", version=metadata.version("kdump-verify"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    image = commands.add_parser("image", help="the guest images").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    listing = image.add_parser("list", help="list the images and what is built of them")
+    listing.set_defaults(command=_list_images)
+    build = image.add_parser("build", help="build images, unless their recipe was built before")
+    build.add_argument("name", nargs="+")
+    build.set_defaults(command=_build_images)
+    remove = image.add_parser("remove", help="remove all builds of images from the cache")
+    remove.add_argument("name", nargs="+")
+    remove.set_defaults(command=_remove_images)
+
+    doctor = commands.add_parser("doctor", help="say what this host can do, and the way out where it cannot")
+    doctor.add_argument(
+        "--connect", metavar="URI", default=EMBEDDED, help="libvirt to try (default: %(default)s)"
+    )
+    doctor.set_defaults(command=_doctor)
+
+    reaper = commands.add_parser("reap", help="remove what killed runs left; living runs are not touched")
+    reaper.set_defaults(command=_reap)
+    return parser
+
+
+def _list_images(_options: argparse.Namespace, places: Places) -> int:
+    store = ImageStore(places.cache)
+    for name in store.names():
+        image = Image.load(name)
+        built = store.find(image)
+        old = len(store.builds(name)) - bool(built)
+        state = f"built, kernel {built.kernel_release}, {_size(built.folder)}" if built else "not built"
+        print(f"{name:<14} {state}{f', {old} of older recipes' if old else ''}")
+        print(f"{'':<14} {image.description}")
+    return 0
+
+
+def _build_images(options: argparse.Namespace, places: Places) -> int:
+    for name in options.name:
+        built = ImageStore(places.cache).get(name)
+        print(f"{name}: {built.folder}")
+    return 0
+
+
+def _remove_images(options: argparse.Namespace, places: Places) -> int:
+    for name in options.name:
+        Image.load(name)
+        gone = ImageStore(places.cache).remove(name)
+        print(f"{name}: {len(gone)} builds removed")
+    return 0
+
+
+def _doctor(options: argparse.Namespace, places: Places) -> int:
+    good = True
+    for finding in examine(places, options.connect):
+        print(f"{'ok ' if finding.good else 'BAD'}  {finding.subject:<20} {finding.state}")
+        if not finding.good:
+            print(f"     {'':<20} way out: {finding.way_out}")
+        good &= finding.good
+    return 0 if good else 1
+
+
+def _reap(_options: argparse.Namespace, places: Places) -> int:
+    reaped = reap(places.runs, places.cache)
+    for kind, things in (
+        ("run", reaped.runs), ("process", reaped.processes),
+        ("domain", reaped.domains), ("half-built image", reaped.stagings),
+    ):  # fmt: skip
+        for thing in things:
+            print(f"removed {kind} {thing}")
+    if reaped.nothing:
+        print("nothing to remove")
+    return 0
+
+
+def _size(folder: Path) -> str:
+    used = sum(file.stat().st_blocks * 512 for file in folder.iterdir())
+    free = shutil.disk_usage(folder).free
+    return f"{used / 2**20:.0f} MiB ({free / 2**30:.0f} GiB free)"

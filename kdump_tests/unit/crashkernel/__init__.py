@@ -1,0 +1,1 @@
+"""The crashkernel= language and the reservation, without a kernel at hand."""
