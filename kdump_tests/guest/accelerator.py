@@ -26,7 +26,7 @@ _LATE_LINE = re.compile(r"Unable to mount root fs|No working init found|Run /\S*
 _KVM_SECONDS = 15.0
 _TCG_SECONDS = 180.0
 # That start under TCG on the machine whose times stand behind the suite's deadlines (2 cores, 2.6 GHz).
-REFERENCE_SECONDS = 5.0
+REFERENCE_SECONDS = 2.9
 # However fast the machine, a scheduler's hiccup must not be taken for a hang.
 _SMALLEST_FACTOR = 0.25
 

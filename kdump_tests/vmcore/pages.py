@@ -3,7 +3,9 @@
 Whoever writes this format writes the pages end to end, in the order of their descriptors, and the one
 page of zeros that many descriptors share before them (write_kdump_pages_and_bitmap_cyclic() and
 reassemble_kdump_pages() of makedumpfile 1.7.9, write_dump_pages() of QEMU). So each descriptor says
-where the next must point, and no run of zeros or lost block among them can go unseen.
+where the next must point, and no run of zeros or lost block among them can go unseen. The one thing
+that cannot be proven is a zero in the first bitmap for a frame of which nothing was saved: no page hangs
+on it, and nothing else in the file tells which frames exist.
 """
 
 import struct

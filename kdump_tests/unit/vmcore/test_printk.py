@@ -1,5 +1,7 @@
 """The log as it lies in the printk ring, read as the kernel's own reader reads it."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,7 +72,7 @@ def test_an_empty_line_is_a_line() -> None:
 
 def test_a_block_that_does_not_fit_before_the_end_is_read_at_the_start() -> None:
     ring = ring_of(b"a" * 480, b"b" * 40)
-    assert texts_of(ring)[1:] == ["b" * 40]
+    assert texts_of(ring) == ["b" * 40]
 
 
 def test_a_block_that_ends_with_the_ring_is_not_wrapped() -> None:
@@ -160,18 +162,13 @@ def test_noise_in_the_ring_is_text_or_a_flaw(noise: bytes, at: int) -> None:
     ring = ring_of(b"one", b"two")
     memory = bytearray(ring.finished())
     memory[at : at + len(noise)] = noise
-    try:
-        list(
-            kernel_log(
-                lambda address, size: bounded(memory, address - ring.base, size),
-                Vmcoreinfo(ring.vmcoreinfo()),
-            )
+
+    def read(address: int, size: int) -> bytes:
+        if not 0 <= address - ring.base <= address - ring.base + size <= len(memory):
+            raise Flaw("memory is not in the dump")
+        return bytes(memory[address - ring.base :][:size])
+
+    with suppress(Flaw):
+        assert all(
+            line.isprintable() or "\t" in line for line in kernel_log(read, Vmcoreinfo(ring.vmcoreinfo()))
         )
-    except Flaw as flaw:
-        assert str(flaw)
-
-
-def bounded(memory: bytearray, start: int, size: int) -> bytes:
-    if not 0 <= start <= start + size <= len(memory):
-        raise Flaw("memory is not in the dump")
-    return bytes(memory[start : start + size])

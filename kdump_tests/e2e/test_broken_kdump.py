@@ -1,0 +1,41 @@
+"""kdump broken on purpose: the run fails, at the right test, and names what is wrong."""
+
+from kdump_tests.e2e.suite_runs import Runner
+
+_ONE = "--memory=1G"
+
+
+def test_disabled_service_is_found_out_and_no_guest_is_crashed_in_vain(runner: Runner) -> None:
+    run = runner.run(_ONE, "--kernel-argument=systemd.mask=kdump-tools.service")
+    assert run.exit_status == 1, run.output
+    assert {"test_kdump_service_is_active", "test_capture_kernel_is_loaded"} <= run.tests("failed")
+    assert "kdump-tools.service is inactive (masked" in run.verdicts["test_kdump_service_is_active"].message
+    assert "was not crashed" in run.verdicts["test_kernel_panics_for_the_reason_we_gave"].message
+    assert "test_memory_is_kept_aside" in run.tests("passed")
+    assert runner.left_overs() == []
+
+
+def test_missing_crashkernel_is_found_out(runner: Runner) -> None:
+    run = runner.run(_ONE, "--crashkernel=none")
+    assert run.exit_status == 1, run.output
+    assert "test_memory_is_kept_aside" in run.tests("failed")
+    assert "nothing is kept aside" in run.verdicts["test_memory_is_kept_aside"].message
+    assert (
+        "no crashkernel= parameter in the kernel cmdline"
+        in run.verdicts["test_kdump_service_is_active"].message
+    )
+    assert run.tests("error") == set()
+    assert runner.left_overs() == []
+
+
+def test_full_disk_fails_the_dump_and_the_phase_is_named(runner: Runner) -> None:
+    run = runner.run(_ONE, "-p", "kdump_tests.e2e.full_disk")
+    assert run.exit_status == 1, run.output
+    failure = run.verdicts["test_capture_kernel_saves_the_dump"]
+    assert failure.outcome == "failed"
+    assert "dump saved: never reached; the capture environment could not save the dump" in failure.message
+    assert "failed to save vmcore in /var/crash/" in failure.message
+    assert "console.log:" in failure.message
+    assert {"test_capture_kernel_starts", "test_machine_comes_back_by_itself"} <= run.tests("passed")
+    assert not {"test_vmcore_is_complete", "test_vmcore_is_the_crash_we_caused"} & run.tests("passed")
+    assert runner.left_overs() == []

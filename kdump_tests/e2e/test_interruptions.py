@@ -1,0 +1,75 @@
+"""Killed at any moment: nothing survives, or the next start removes it."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kdump_tests.e2e.suite_runs import Runner
+from kdump_tests.guest.image import BuiltImage
+
+_ONE = "--memory=1G"
+# From before the first guest until amid a crash, wherever that lies on this host.
+_SEED = random.SystemRandom().randrange(1 << 32)
+_MOMENTS = [round(moment, 2) for moment in (random.Random(_SEED).uniform(0.5, 55) for _ in range(10))]  # noqa: S311
+
+
+@pytest.mark.parametrize("seconds", _MOMENTS)
+def test_next_start_removes_what_a_sigkill_left(image: BuiltImage, runner: Runner, seconds: float) -> None:
+    with runner.started(_ONE) as process, pytest.raises(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    runner.command("reap")
+    assert runner.left_overs() == []
+    assert list(image.folder.parent.glob(".staging*")) == []
+
+
+@pytest.mark.parametrize(("signals", "status"), [
+    ([signal.SIGINT], 2), ([signal.SIGTERM], 2), ([signal.SIGHUP], 2), ([signal.SIGINT, signal.SIGINT], 130),
+])  # fmt: skip
+def test_signals_leave_nothing_even_without_a_next_start(
+    image: BuiltImage, runner: Runner, signals: list[signal.Signals], status: int
+) -> None:
+    with runner.started(_ONE) as process:
+        _await_guest(runner)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.1)  # a person's second Ctrl-C comes after the first was taken
+        process.communicate(timeout=60)
+    assert process.returncode in {status, 2}
+    assert runner.left_overs() == []
+
+
+def test_killed_build_leaves_nothing_that_is_used_and_no_process(tmp_path: Path) -> None:
+    env = {**os.environ, "KDUMP_VERIFY_CACHE": str(tmp_path)}
+    build = [sys.executable, "-m", "kdump_tests", "image", "build", "debian-12"]
+    with subprocess.Popen(build, env=env, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(random.uniform(3, 15))  # noqa: S311
+        process.kill()
+    gone_by = time.monotonic() + 10
+    while _processes_naming(tmp_path) and time.monotonic() < gone_by:
+        time.sleep(0.05)
+    assert _processes_naming(tmp_path) == []
+    subprocess.run([*build[:3], "reap"], env=env, check=True)
+    assert [path.name for path in (tmp_path / "images" / "debian-12").iterdir()] == []
+
+
+def _await_guest(runner: Runner) -> None:
+    until = time.monotonic() + 60
+    while not list(runner.runs.glob("*/g1/console.sock")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    time.sleep(random.uniform(0, 3))  # noqa: S311
+
+
+def _processes_naming(folder: Path) -> list[str]:
+    processes = psutil.process_iter(["cmdline"])
+    return [
+        str(found) for found in processes if any(str(folder) in word for word in found.info["cmdline"] or [])
+    ]
