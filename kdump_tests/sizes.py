@@ -5,7 +5,8 @@ import re
 from kdump_tests.errors import BadInput
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
-_SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([KMGTPE]?)", re.IGNORECASE)
+# As many digits as 64 bits hold. ASCII: the Kelvin sign is a K to Python otherwise.
+_SIZE = re.compile(r"(0x[0-9a-f]{1,16}|[0-9]{1,20})([KMGTPE]?)", re.IGNORECASE | re.ASCII)
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 

@@ -163,7 +163,9 @@ def _take(guest: Guest, stack: Stack, new: tuple[DumpDirectory, ...], timeline: 
     if not new:
         raise timeline.failure("no dump was saved")
     if len(new) > 1:
-        raise BadDump("one crash left several dump directories", found=[directory.path for directory in new])
+        raise BadDump(
+            "one crash left several dump directories", found=", ".join(directory.path for directory in new)
+        )
     (directory,) = new
     vmcore = _promised(directory, stack.artifacts.vmcore, timeline)
     log = _promised(directory, stack.artifacts.dmesg, timeline)
@@ -187,7 +189,7 @@ def _promised(directory: DumpDirectory, artifact: Artifact, timeline: Timeline) 
         f"{directory.path} holds no file {artifact.name.pattern}",
         found=", ".join(f"{file.name} ({file.size} bytes)" for file in directory.files) or "nothing",
         phase_reached=timeline.phase.value,
-        decisive_line=timeline.fault.line.text if timeline.fault and timeline.fault.line else "",
+        capture_failed_with="\n".join(fault.what for fault in timeline.faults),
         console=timeline.console,
     )
 

@@ -56,11 +56,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a crash is not a good one, with the line that says so where one does."""
+    """Why a crash is not a good one, with the line that says so where one does.
+
+    ``prevented`` is the phase that could not be reached for it, ``fatal`` says that nothing more can be
+    expected of this machine.
+    """
 
     what: str
     line: Line | None
-    fatal: bool = False  # nothing more can be expected of this machine
+    prevented: Phase | None = None
+    fatal: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Timeline:
     """All that was read. ``console`` is the record's path, ``tail`` its last lines at the end of reading."""
 
     events: tuple[Event, ...]
-    fault: Fault | None
+    faults: tuple[Fault, ...]
     console: str
     tail: str = field(repr=False)
 
@@ -88,18 +93,20 @@ class Timeline:
     def require(self, phase: Phase) -> None:
         """Raise CaptureFailed, with all that a person needs next, unless that phase was reached."""
         if not self.reached(phase):
-            raise self.failure(f"{phase.value}: never reached")
+            raise self.failure(f"{phase.value}: never reached", phase)
 
-    def failure(self, message: str) -> CaptureFailed:
-        """The error that tells where this crash ended and why."""
-        seconds = self.events[-1].seconds if self.events else 0.0
-        decisive = self.fault.line if self.fault else None
+    def failure(self, message: str, missing: Phase | None = None) -> CaptureFailed:
+        """The error that tells how far this crash got and why no further, or not to a ``missing`` phase."""
+        fault = next((fault for fault in self.faults if missing and fault.prevented is missing), None)
+        fault = fault or next(iter(self.faults), None)
+        before = [event for event in self.events if missing is None or event.phase.rank < missing.rank]
+        line = fault.line if fault else None
         return CaptureFailed(
-            f"{message}; {self.fault.what}" if self.fault else message,
-            phase_reached=f"{self.phase.value} (+{seconds:.1f} s)",
-            decisive_line=decisive.text.strip() if decisive else "",
-            last_lines=self.tail,
-            console=f"{self.console}:{decisive.number}" if decisive else self.console,
+            f"{message}; {fault.what}" if fault else message,
+            phase_reached=f"{before[-1].phase.value} (+{before[-1].seconds:.1f} s)" if before else "none",
+            decisive_line=line.text.strip() if line else "",
+            last_lines="" if line else self.tail,
+            console=f"{self.console}:{line.number}" if line else self.console,
         )
 
 
@@ -117,9 +124,9 @@ class Reader:
             (Phase.REBOOTED, _ORDINARY_KERNEL),
             (Phase.LOGIN, SSH_NEAR),
         )
-        self._dump_failed = markers.dump_failed
+        self._failed = markers.failed
         self.events: list[Event] = []
-        self.fault: Fault | None = None
+        self.faults: list[Fault] = []
         self.progress: float | None = None
 
     @property
@@ -127,13 +134,19 @@ class Reader:
         """The last phase reached, None before the first."""
         return self.events[-1].phase if self.events else None
 
+    @property
+    def ended(self) -> bool:
+        """Whether no later line can change anything."""
+        return self.phase is Phase.LOGIN or any(fault.fatal for fault in self.faults)
+
     def take(self, line: Line) -> bool:
         """Read one line; whether it is a sign of life that earns new patience.
 
         Raises:
             GuestLost: the machine panicked before it was told to.
         """
-        if self._is_fault(line):
+        if fault := self._fault(line):
+            self.faults.append(fault)
             return True
         if progress := _PROGRESS.search(line.text):
             self.progress = float(progress[1])
@@ -145,35 +158,34 @@ class Reader:
             raise GuestLost("the guest panicked or rebooted before it was told to", decisive_line=line.text)
         self.events.append(Event(phase, line.at - self._begun, line))
         if phase is Phase.REBOOTED and not self._seen(Phase.CAPTURE_KERNEL):
-            self._set_fault(Fault("no capture kernel took over, the machine rebooted", line))
+            what = "no capture kernel took over, the machine rebooted"
+            self.faults.append(Fault(what, line, prevented=Phase.CAPTURE_KERNEL))
         return True
 
     def _awaited(self) -> Iterator[tuple[Phase, re.Pattern[str]]]:
-        """The phases that may come now: any later one whose ground is laid."""
+        """The phases that may come now: any later one whose ground is laid and that nothing prevented."""
+        prevented = {fault.prevented for fault in self.faults}
         for phase, pattern in self._patterns:
-            if self.phase is None or phase.rank > self.phase.rank:
-                needed = _NEEDS.get(phase)
-                if needed is None or self._seen(needed):
-                    yield phase, pattern
+            if phase in prevented or (self.phase is not None and phase.rank <= self.phase.rank):
+                continue
+            needed = _NEEDS.get(phase)
+            if needed is None or self._seen(needed):
+                yield phase, pattern
 
-    def _is_fault(self, line: Line) -> bool:
+    def _fault(self, line: Line) -> Fault | None:
         if self.phase is None or self._seen(Phase.REBOOTED):
-            return False
-        if self._seen(Phase.CAPTURE_KERNEL) and self._dump_failed.search(line.text):
-            self._set_fault(Fault("the capture environment could not save the dump", line))
-        elif self._seen(Phase.CAPTURE_KERNEL) and _PANIC.search(line.text):
-            self._set_fault(Fault("the capture kernel panicked too", line))
-        elif _DEAD.search(line.text):
-            if self._seen(Phase.CAPTURE_KERNEL):
-                self.fault = Fault("the capture kernel panicked too and the machine hangs", line, fatal=True)
-            else:
-                self.fault = Fault("no capture kernel took over and the machine hangs", line, fatal=True)
-        else:
-            return False
-        return True
-
-    def _set_fault(self, fault: Fault) -> None:
-        self.fault = self.fault or fault  # the first one is the cause
+            return None
+        captures = self._seen(Phase.CAPTURE_KERNEL)
+        if _DEAD.search(line.text):
+            what = "the capture kernel panicked too" if captures else "no capture kernel took over"
+            return Fault(f"{what} and the machine hangs", line, fatal=True)
+        if captures and _PANIC.search(line.text):
+            return Fault("the capture kernel panicked too", line)
+        if captures and self._failed.search(line.text):
+            if self._seen(Phase.DUMP_STARTED):
+                return Fault("the capture environment could not save the dump", line, Phase.DUMP_SAVED)
+            return Fault("the capture environment could not save the kernel log", line, Phase.DMESG_SAVED)
+        return None
 
     def _seen(self, phase: Phase) -> bool:
         return any(event.phase is phase for event in self.events)
@@ -188,7 +200,7 @@ def read_timeline(
     with a fault, as does the machine's end.
     """
     index = start
-    while reader.phase is not Phase.LOGIN and not (reader.fault and reader.fault.fatal):
+    while not reader.ended:
         phase = reader.phase or Phase.TRIGGERED
         until = deadline(PATIENCE[phase], f"the crash goes on from {phase.value!r}")
         patience = until.left
@@ -198,9 +210,8 @@ def read_timeline(
                 if reader.take(line):
                     break
             else:
-                reader.fault = Fault(f"the machine ended in phase {phase.value!r}", None, fatal=True)
+                reader.faults.append(Fault(f"the machine ended after {phase.value!r}", None, fatal=True))
         except DeadlineExpired:
             silence = f"nothing decisive was printed for {patience:.0f} s after {phase.value!r}"
-            reader.fault = reader.fault or Fault(silence, None)
-            break
-    return Timeline(tuple(reader.events), reader.fault, str(console.record), console.tail(12))
+            reader.faults.append(Fault(silence, None, fatal=True))
+    return Timeline(tuple(reader.events), tuple(reader.faults), str(console.record), console.tail(12))

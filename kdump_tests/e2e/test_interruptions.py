@@ -62,7 +62,7 @@ def test_killed_build_leaves_nothing_that_is_used_and_no_process(tmp_path: Path)
 
 def _await_guest(runner: Runner) -> None:
     until = time.monotonic() + 60
-    while not list(runner.runs.glob("*/g1/console.sock")):
+    while not list(runner.runs.glob("*/g1/files.sock")):
         assert time.monotonic() < until
         time.sleep(0.05)
     time.sleep(random.uniform(0, 3))  # noqa: S311

@@ -86,12 +86,12 @@ class ImageStore:
             ]
             try:
                 run([*_confinement(), recipe / "build", *arguments], until, log=log)
-            except NoSpace:
-                raise
             except LabError as error:
-                raise ImageError(
+                kind = NoSpace if isinstance(error, NoSpace) else ImageError
+                kept = _keep_log(log, self.cache / f"{image.name}-build.log")
+                raise kind(
                     f"image {image.name} could not be built",
-                    **{**error.facts, "log": _keep_log(log, self.cache / f"{image.name}-build.log")},
+                    **{"reason": error.message, **error.facts, "log": kept},
                 ) from None
             manifest = _manifest(image, folder, self._recipe_digest(image))
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
@@ -156,7 +156,8 @@ def _built_at(built: BuiltImage) -> float:
 
 
 def _keep_log(log: Path, goal: Path) -> Path:
-    goal.write_bytes(log.read_bytes()) if log.exists() else goal.touch()
+    # Moved, as a full disk takes no copy.
+    log.replace(goal) if log.exists() else goal.touch()
     return goal
 
 

@@ -14,7 +14,7 @@ import filelock
 import platformdirs
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import NoSpace
+from kdump_tests.errors import LabError, NoSpace
 from kdump_tests.sizes import GIB
 from kdump_tests.steps import step
 
@@ -83,16 +83,18 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder, but never what is mounted in it: a killed bootstrap may have left /dev there.
 
     Raises:
-        OSError: something is mounted below, or may not be removed.
+        LabError: something is mounted there, or may not be removed.
     """
-    device = folder.parent.stat().st_dev
-    for path, names, _ in os.walk(folder):
-        for name in names:
-            inner = Path(path, name)
-            if not inner.is_symlink() and (inner.stat().st_dev != device or inner.is_mount()):
-                raise OSError(f"{inner} is a mount point; unmount it, then remove {folder}")
-    if folder.exists():
+    if not folder.exists():
+        return
+    try:
+        if mounted := _mount_in(folder):
+            raise LabError(
+                f"{mounted} is a mount point, so {folder} is not removed", way_out=f"umount {mounted}"
+            )
         shutil.rmtree(folder)
+    except OSError as error:
+        raise LabError(f"{folder} cannot be removed", reason=error) from None
 
 
 def require_space(folder: Path, need: int, what: str) -> None:
@@ -111,6 +113,15 @@ def require_space(folder: Path, need: int, what: str) -> None:
             needed=f"{need / GIB:.1f} GiB",
             way_out="free some, or point KDUMP_VERIFY_CACHE or KDUMP_VERIFY_RUNS to a larger disk",
         )
+
+
+def _mount_in(folder: Path) -> Path | None:
+    device = folder.parent.stat().st_dev
+    below = (Path(path, name) for path, names, _ in os.walk(folder) for name in names)
+    for path in (folder, *below):
+        if not path.is_symlink() and (path.stat().st_dev != device or path.is_mount()):
+            return path
+    return None
 
 
 def _fsync(path: Path) -> None:

@@ -1,14 +1,16 @@
 """What a guest prints on its serial console: recorded whole from the first byte, and followed live."""
 
+import os
 import re
-import socket
+import select
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from re import Pattern
+
+import inotify_simple
 
 from kdump_tests.deadline import Deadline
 
@@ -16,6 +18,7 @@ from kdump_tests.deadline import Deadline
 _LONGEST_LINE = 8192
 _MOST_LINES = 200_000
 _LARGEST_RECORD = 256 * 1024 * 1024
+_CHUNK = 1 << 16
 
 # ECMA-48 sequences, also the malformed ones that systemd's colours turn into when lines are interleaved.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9:;<=>?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -37,27 +40,28 @@ class Line:
 
 
 class Console:
-    """The console of one guest.
+    """The console of one guest, read from the file that QEMU writes it to.
 
-    QEMU connects to our socket as it starts, so nothing is missed. A thread writes every byte to the
-    record and every line to memory; whoever waits for a line is woken by it, or by the guest's end.
+    A file and not a socket: QEMU never waits for its reader. With a socket whose buffer is full it drops
+    characters (serial_xmit() in hw/char/serial.c), and a kernel prints its first 25 KB in one burst.
+    A thread follows the file as inotify tells of it; whoever waits for a line is woken by it, or by the
+    guest's end.
     """
 
-    def __init__(self, socket_path: Path, record: Path) -> None:
+    def __init__(self, record: Path) -> None:
         self.record = record
         self._lines: list[Line] = []
         self._changed = threading.Condition()
         self._closed = False
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(socket_path))
-        self._listener.listen(1)
-        # It is the thread that ends with QEMU; a daemon, so that nothing waits for a QEMU that hangs.
+        record.touch(mode=0o600)
+        self._ended = os.eventfd(0, os.EFD_NONBLOCK)
+        # A daemon, so that nothing waits for it should a guest's end never be told.
         self._thread = threading.Thread(target=self._pump, name=f"console {record.parent.name}", daemon=True)
         self._thread.start()
 
     @property
     def closed(self) -> bool:
-        """Whether the machine is gone: QEMU has closed its end."""
+        """Whether no line will come any more: the machine is gone, or has printed beyond all measure."""
         return self._closed
 
     @property
@@ -108,39 +112,38 @@ class Console:
         with self._changed:
             return "\n".join(line.text for line in self._lines[-lines:])
 
+    def machine_ended(self) -> None:
+        """Be told that no more will come: what was still printed is read, then whoever waits is woken."""
+        with self._changed:
+            if not self._closed:
+                os.eventfd_write(self._ended, 1)
+
     def close(self) -> None:
-        """Stop listening; the record stays. What the guest still had to say is written first."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(), which close() does not
-        self._listener.close()
+        """Stop following; the record stays."""
+        self.machine_ended()
         self._thread.join(timeout=5)
 
     def _pump(self) -> None:
-        try:
-            peer, _ = self._listener.accept()
-        except OSError:  # closed before QEMU came
-            self._finish()
-            return
         splitter = _Splitter()
-        written = 0
-        with peer, self.record.open("ab", buffering=0) as record:
-            while chunk := _receive(peer):
-                if written < _LARGEST_RECORD:
-                    record.write(chunk)
-                    written += len(chunk)
-                self._append(splitter.feed(chunk))
+        with self.record.open("rb", buffering=0) as record, inotify_simple.INotify() as changes:
+            changes.add_watch(self.record, inotify_simple.flags.MODIFY)
+            machine_runs = True
+            while machine_runs and record.tell() < _LARGEST_RECORD:
+                ready, _, _ = select.select([changes, self._ended], [], [])
+                machine_runs = self._ended not in ready
+                changes.read(timeout=0)
+                while chunk := record.read(_CHUNK):
+                    self._append(splitter.feed(chunk))
         self._append(splitter.rest())
-        self._finish()
+        with self._changed:
+            self._closed = True
+            os.close(self._ended)
+            self._changed.notify_all()
 
     def _append(self, lines: list[Line]) -> None:
         with self._changed:
             if lines and len(self._lines) < _MOST_LINES:
                 self._lines.extend(lines)
-            self._changed.notify_all()
-
-    def _finish(self) -> None:
-        with self._changed:
-            self._closed = True
             self._changed.notify_all()
 
 
@@ -152,7 +155,10 @@ class _Splitter:
         self._number = 1
 
     def feed(self, chunk: bytes) -> list[Line]:
-        *whole, self._rest = re.split(rb"(\r*\n|\r+(?!\r*\n|$))", self._rest + chunk)
+        waiting = self._rest + chunk
+        told = waiting.rstrip(b"\r")  # whether a newline follows these, the next chunk tells
+        *whole, rest = re.split(rb"(\r*\n|\r+)", told)
+        self._rest = rest + waiting[len(told) :]
         now = time.monotonic()
         lines = []
         for text, ending in zip(whole[::2], whole[1::2], strict=True):
@@ -170,10 +176,3 @@ class _Splitter:
 def _clean(raw: bytes) -> str:
     text = _ESCAPES.sub("", raw[:_LONGEST_LINE].decode(errors="replace"))
     return "".join(char for char in text if char.isprintable() or char == "\t")
-
-
-def _receive(peer: socket.socket) -> bytes:
-    try:
-        return peer.recv(65536)
-    except ConnectionResetError:  # QEMU was killed
-        return b""

@@ -22,7 +22,7 @@ _FIRST_SLOT = 0x10
 
 @dataclass(frozen=True)
 class Wiring:
-    """Where a guest's ends are tied to this host: all paths inside the run's folder."""
+    """Where a guest's ends are tied to this host: in the run's folder, but for the record."""
 
     run_id: str
     root_disk: Path
@@ -103,8 +103,8 @@ def _add_devices(domain: ET.Element, spec: GuestSpec, wiring: Wiring) -> None:
     _add_disk(devices, "vda", wiring.root_disk, None)
     for number, (disk, path) in enumerate(zip(spec.disks, wiring.disks, strict=True)):
         _add_disk(devices, f"vd{'bcdefghijklmnopqrstuvwxy'[number]}", path, disk.serial)
-    serial = _add(devices, "serial", type="unix")
-    _add(serial, "source", mode="connect", path=str(wiring.console))
+    serial = _add(devices, "serial", type="file")
+    _add(serial, "source", path=str(wiring.console), append="on")
     _add(serial, "target", port="0")
     channel = _add(devices, "channel", type="unix")
     _add(channel, "source", mode="connect", path=str(wiring.files))

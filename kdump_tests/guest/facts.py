@@ -1,7 +1,6 @@
 """What a running guest says of its kernel and its memory: read once, kept as values."""
 
 import base64
-import binascii
 import struct
 from dataclasses import dataclass
 
@@ -87,6 +86,6 @@ def build_id(encoded_notes: str) -> str:
             if kind == _NT_GNU_BUILD_ID and notes[name : name + name_size] == b"GNU\0":
                 return notes[content : content + size].hex()
             offset = content + (size + 3 & ~3)
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         pass
     raise LabError("the guest's /sys/kernel/notes hold no build id", got=encoded_notes[:120])

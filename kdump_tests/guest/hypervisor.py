@@ -57,10 +57,6 @@ class Domain:
     name: str
     _handle: Any
 
-    def resume(self, until: Deadline) -> None:
-        """Let a paused guest run."""
-        call(self._handle.resume, until)
-
     def destroy(self, until: Deadline) -> None:
         """Pull the plug. A guest that is gone already is fine."""
         try:
@@ -97,13 +93,22 @@ class Hypervisor:
         self.uri = uri
         self._handle = handle
 
-    def start(self, xml: str, until: Deadline) -> Domain:
-        """Start a transient domain.
+    def start(self, xml: str, until: Deadline, ended: Callable[[], None]) -> Domain:
+        """Start a transient domain. ``ended`` is called, in a thread of libvirt's, when its machine is gone.
 
         Raises:
             HypervisorError: libvirt or QEMU refused; carries their words.
         """
-        handle = call(lambda: self._handle.createXML(xml, 0), until)
+
+        def on_event(_connection: Any, _domain: Any, event: int, _detail: int, _data: Any) -> None:
+            if event in {libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED}:
+                ended()
+
+        # Paused at first: a machine that ended before anybody listened would be waited for in vain.
+        handle = call(lambda: self._handle.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED), until)
+        lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+        call(lambda: self._handle.domainEventRegisterAny(handle, lifecycle, on_event, None), until)
+        call(handle.resume, until)
         return Domain(handle.name(), handle)
 
     def domains(self, until: Deadline) -> tuple[tuple[Domain, str], ...]:

@@ -165,17 +165,17 @@ class Lab:
         home = self.run.folder / f"g{number}"
         home.mkdir()
         name = f"kv-{self.run.id}-{number}-{spec.name}"
-        wiring = self._wire(spec, image, home)
+        wiring = self._wire(spec, image, home, folder)
         until = self.accelerator.deadline(_START_SECONDS, f"{spec.name} starts")
         xml = domain_xml(spec, name, image, self.accelerator, wiring)
         (folder / "domain.xml").write_text(xml)
         with ExitStack() as stack:
-            console = Console(wiring.console, folder / "console.log")
+            console = Console(wiring.console)
             stack.callback(console.close)
             files = FileChannel(wiring.files)
             stack.callback(files.close)
             try:
-                domain = self.hypervisor.start(xml, until)
+                domain = self.hypervisor.start(xml, until, ended=console.machine_ended)
             except HypervisorError as error:
                 raise HypervisorError(
                     f"{spec.name} cannot be started", reason=error.message, domain=folder / "domain.xml"
@@ -186,7 +186,7 @@ class Lab:
             stack.callback(shell.close)
             yield Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder, domain)
 
-    def _wire(self, spec: GuestSpec, image: BuiltImage, home: Path) -> Wiring:
+    def _wire(self, spec: GuestSpec, image: BuiltImage, home: Path, folder: Path) -> Wiring:
         until = Deadline.after(60, f"the disks of {spec.name} are made")
         root = home / "root.qcow2"
         run_program(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image.disk, "-F", "raw", root], until)
@@ -202,7 +202,7 @@ class Lab:
             run_id=self.run.id,
             root_disk=root,
             disks=disks,
-            console=home / "console.sock",
+            console=folder / "console.log",
             files=home / "files.sock",
             credentials=(("ssh.authorized_keys.root", authorized), ("guest.ssh-host-key", host_key)),
         )

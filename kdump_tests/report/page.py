@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from kdump_tests.report import words
 from kdump_tests.report.answer import answer, answer_for, tally
-from kdump_tests.report.facts import Fact
+from kdump_tests.report.facts import Fact, Verdict
 from kdump_tests.report.foreign import readable, relative_url
 from kdump_tests.report.run import GuestStory, Run
 from kdump_tests.report.timeline import bars
@@ -42,7 +42,10 @@ def render_page(facts: Iterable[Fact], folder: Path | None = None) -> str:
         run=run,
         answer=answer(run),
         tally=tally(verdicts),
-        verdicts=verdicts,
+        troubles={
+            outcome: _alike(verdict for verdict in verdicts if verdict.outcome == outcome)
+            for outcome in ("failed", "error")
+        },
         guests=[
             (f"guest-{number}", guest, answer_for(guest, run), _logs(guest, folder) if folder else ())
             for number, guest in enumerate(run.guests, 1)
@@ -50,6 +53,14 @@ def render_page(facts: Iterable[Fact], folder: Path | None = None) -> str:
         bars=bars,
         node_id=words.NodeId.parse,
     )
+
+
+def _alike(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
+    """One crash has many checks: when it goes wrong they say the same, and it is worth reading once."""
+    groups: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        groups.setdefault((verdict.guest, verdict.message), []).append(verdict)
+    return list(groups.values())
 
 
 def _logs(guest: GuestStory, report: Path) -> tuple[Log, ...]:

@@ -58,7 +58,7 @@ def crash(happened: Crash) -> facts.Crash:
             for event in timeline.events
         ),
         ended=timeline.phase.value,
-        failure=timeline.fault.what if timeline.fault else "",
+        failure="; ".join(fault.what for fault in timeline.faults),
     )
 
 

@@ -28,7 +28,9 @@ class Debian:
             (Phase.DUMP_STARTED, re.compile(r"running makedumpfile .*\| *compress|running cp /proc/vmcore")),
             (Phase.DUMP_SAVED, re.compile(r"saved vmcore in ")),
         ),
-        dump_failed=re.compile(r"failed to save vmcore in "),
+        # makedumpfile's own word counts: kdump-config takes the status of the pipe's last part, so it calls
+        # a dump saved when makedumpfile failed and `cat` did not (1.8.1 to 1.10.9).
+        failed=re.compile(r"makedumpfile Failed\.|failed to save (vmcore|dmesg content) in "),
     )
 
     artifacts = Artifacts(

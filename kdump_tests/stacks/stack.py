@@ -31,10 +31,13 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Markers:
-    """What a stack's capture environment prints as it reaches a phase, and when it gives up."""
+    """What a stack's capture environment prints as it reaches a phase, and when something fails in one.
+
+    What failed while the kernel log was saved, or the dump, was not saved, whatever is printed later.
+    """
 
     phases: tuple[tuple[Phase, Pattern[str]], ...]
-    dump_failed: Pattern[str]
+    failed: Pattern[str]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def test_capture_kernel_saves_the_dump(crash: Crash) -> None:
 
 
 def test_nothing_goes_wrong_on_the_way(crash: Crash) -> None:
-    if crash.timeline.fault:
+    if crash.timeline.faults:
         raise crash.timeline.failure("the crash did not go as it must")
 
 
