@@ -258,7 +258,7 @@ def crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) ->
             console=tier.guest.console.record,
         )
     request.config.hook.pytest_kdump_before_crash(guest=tier.guest)
-    happened = crash_guest(tier.guest, laboratory.stack, plan.trigger)
+    happened = crash_guest(tier.guest, tier.kernel, laboratory.stack, plan.trigger)
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)

@@ -12,7 +12,9 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``text``: a number with an optional suffix, each step 1024, as the kernel's memparse().
+    """Bytes of ``text``: a number with an optional suffix, each step 1024.
+
+    As people mean it: decimal unless 0x stands first. (The kernel's memparse() reads 010M as octal.)
 
     Raises:
         BadInput: the text is not a size.

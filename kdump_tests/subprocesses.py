@@ -17,6 +17,8 @@ PACKAGES = {
     "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
 }
 
 

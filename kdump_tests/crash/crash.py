@@ -16,7 +16,7 @@ from kdump_tests.errors import (
     KdumpVerifyError,
     LabError,
 )
-from kdump_tests.guest.facts import KernelFacts, kernel_facts
+from kdump_tests.guest.facts import KernelFacts
 from kdump_tests.guest.machine import Guest
 from kdump_tests.stacks.stack import Artifact, DumpDirectory, Phase, SavedFile, Stack
 from kdump_tests.steps import step
@@ -83,15 +83,14 @@ class Crash:
         return _CLOCK_TOLERANCE
 
 
-def crash_guest(guest: Guest, stack: Stack, trigger: Trigger) -> Crash:
-    """Panic a guest and watch it until it is back, or until it is clear that it will not be.
+def crash_guest(guest: Guest, kernel: KernelFacts, stack: Stack, trigger: Trigger) -> Crash:
+    """Panic a guest, whose ``kernel`` is known, and watch it until it is back or clearly won't be.
 
     What went wrong with the capture is in the result, not raised: the tests judge it.
 
     Raises:
         GuestLost: the machine panicked unasked, or the trigger did nothing.
     """
-    kernel = kernel_facts(guest)
     before = stack.dumps(guest.shell, guest.command_deadline())
     guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
     nonce = _plant_nonce(guest)

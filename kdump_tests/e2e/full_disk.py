@@ -2,10 +2,19 @@
 
 from kdump_tests.guest.machine import Guest
 
+# As root, so into the file system's reserve too: nearly all of it at once, the rest until nothing fits.
+_FILL = """
+cd /var/crash
+free=$(($(stat --file-system --format=%f .) * $(stat --file-system --format=%S .)))
+fallocate --length $((free - 16 * 1024 * 1024)) ballast
+dd if=/dev/zero of=rest bs=64k
+sync
+"""
+
 
 def pytest_kdump_before_crash(guest: Guest) -> None:
-    """As root, so into the file system's reserve too."""
-    # dd ends when the disk is full, which is what it is for.
+    """Fill it, and make sure that it is full."""
     until = guest.deadline(300, "the disk is filled")
-    guest.shell.attempt("dd", "if=/dev/zero", "of=/var/crash/ballast", "bs=1M", until=until)
-    guest.shell.run("sync", until=until)
+    guest.shell.run("sh", "-c", _FILL, until=until)
+    left = guest.shell.run("stat", "--file-system", "--format=%f", "/var/crash", until=until)
+    assert int(left) < 64, left

@@ -12,9 +12,11 @@ from kdump_tests.crashkernel.reservation import (
     parse_iomem,
 )
 from kdump_tests.errors import LabError
-from kdump_tests.guest.machine import Guest
+from kdump_tests.guest.machine import BOOT_ID, Guest
 from kdump_tests.sizes import MIB
 
+_RELEASE = "/proc/sys/kernel/osrelease"
+_COMMAND_LINE = "/proc/cmdline"
 _NT_GNU_BUILD_ID = 3
 
 
@@ -62,12 +64,9 @@ def kernel_facts(guest: Guest) -> KernelFacts:
     """Ask a guest for its kernel."""
     until = guest.command_deadline()
     notes = guest.shell.run("base64", "--wrap=0", "/sys/kernel/notes", until=until)
-    return KernelFacts(
-        release=guest.read("/proc/sys/kernel/osrelease").strip(),
-        build_id=build_id(notes),
-        command_line=guest.read("/proc/cmdline").strip(),
-        boot_id=guest.boot_id(),
-    )
+    # One line each, read at once: every command costs a fifth of a second under TCG.
+    release, boot_id, command_line = guest.read(_RELEASE, BOOT_ID, _COMMAND_LINE).splitlines()
+    return KernelFacts(release, build_id(notes), command_line, boot_id)
 
 
 def build_id(encoded_notes: str) -> str:

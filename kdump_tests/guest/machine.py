@@ -30,6 +30,8 @@ _BOOT_SECONDS = 240.0
 _SSH_SECONDS = 60.0
 _COMMAND_SECONDS = 60.0
 
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
 # SSH is about to answer: sshd says so, or a login prompt stands there.
 SSH_NEAR = re.compile(r"Started ssh|Started .*OpenSSH|login: ?$")
 # Lines after which a booting machine will not get there.
@@ -87,11 +89,11 @@ class Guest:
 
     def boot_id(self) -> str:
         """The id that the kernel draws at each boot; the one proof of a reboot."""
-        return self.read("/proc/sys/kernel/random/boot_id").strip()
+        return self.read(BOOT_ID).strip()
 
-    def read(self, path: str) -> str:
-        """The text of a file of the guest."""
-        return self.shell.run("cat", "--", path, until=self.command_deadline())
+    def read(self, *paths: str) -> str:
+        """The text of files of the guest, one after the other."""
+        return self.shell.run("cat", "--", *paths, until=self.command_deadline())
 
     def fetch(self, path: str, goal: Path, size: int, until: Deadline) -> None:
         """Copy a file of ``size`` bytes out of the guest, the fast way if it has the port for it.

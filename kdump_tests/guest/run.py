@@ -7,6 +7,7 @@ belongs to a run that was killed, and whatever still runs out of that folder is 
 
 import json
 import os
+import re
 import secrets
 import stat
 import time
@@ -23,6 +24,7 @@ from kdump_tests.guest.cache import remove_tree
 from kdump_tests.guest.keys import KeyPair
 
 _LOCK = "alive.lock"
+_ID = re.compile(r"[0-9a-f]{8}")
 _RECORD = "run.json"
 # libvirt puts sockets 50 characters below a run's folder; the kernel takes 107 (unix(7)).
 _LONGEST_BASE = 40
@@ -77,33 +79,50 @@ def end(folder: Path) -> tuple[str, ...]:
     victims = tuple(_processes_of(folder))
     named = tuple(f"{process.pid} {process.name()}" for process in victims)
     for process in victims:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             process.kill()
     _, alive = psutil.wait_procs(victims, timeout=_GRACE_SECONDS)
     if alive:
-        raise LabError(f"processes of {folder} survive SIGKILL", pids=[process.pid for process in alive])
+        pids = ", ".join(str(process.pid) for process in alive)
+        raise LabError(f"processes of {folder} survive SIGKILL", pids=pids)
     if folder.exists():
         remove_tree(folder)
     return named
 
 
 def dead_runs(base: Path) -> Iterator[tuple[Path, str]]:
-    """The folders of runs whose process is gone, with the libvirt URI each had."""
-    for folder in sorted(base.iterdir()) if base.is_dir() else ():
-        if _is_dead(folder):
-            with suppress(FileNotFoundError):
+    """The folders of runs whose process is gone, with the libvirt URI each had.
+
+    While the caller looks at one its lock is held, so that no other reaps it too.
+
+    Raises:
+        BadInput: ``base`` belongs to somebody else, whose word on what to kill and remove counts nothing.
+    """
+    if not base.exists():
+        return
+    _require_private(base)
+    # By name: a base that the user chose may hold things of the user's.
+    for folder in sorted(path for path in base.iterdir() if _ID.fullmatch(path.name)):
+        with _claimed(folder) as dead:
+            if dead:
                 yield folder, _connect_of(folder)
 
 
-def _is_dead(folder: Path) -> bool:
-    """Whether nobody holds the folder's lock. A folder that is a moment old may not have its lock yet."""
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Whether nobody held the folder's lock; if so, it is held meanwhile."""
+    lock = filelock.FileLock(folder / _LOCK)
     try:
-        if not (folder / _LOCK).exists():
-            return time.time() - folder.stat().st_mtime > _GRACE_SECONDS
-        with filelock.FileLock(folder / _LOCK).acquire(blocking=False):
-            return True
-    except (filelock.Timeout, FileNotFoundError):
-        return False
+        # A folder that is a moment old may not have its lock yet.
+        fresh = not (folder / _LOCK).exists() and time.time() - folder.stat().st_mtime < _GRACE_SECONDS
+        if not fresh:
+            lock.acquire(blocking=False)
+    except (filelock.Timeout, OSError):
+        fresh = True  # held, or gone meanwhile
+    try:
+        yield not fresh
+    finally:
+        lock.release()
 
 
 def _connect_of(folder: Path) -> str:
@@ -132,7 +151,10 @@ def _require_private(base: Path) -> None:
             reason=f"libvirt's sockets below it leave {_LONGEST_BASE} characters (unix(7))",
             way_out="set KDUMP_VERIFY_RUNS to a shorter one, on a disk with room for guests' overlays",
         )
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{base} cannot hold runs", reason=error) from None
     found = base.lstat()
     # /var/tmp is everybody's: a folder somebody else laid there under our name is not ours to trust.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:

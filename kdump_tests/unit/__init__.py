@@ -1,0 +1,1 @@
+"""Tests of this package itself: no guest, seconds."""

@@ -121,15 +121,13 @@ def _text(read: Read, ring: _Ring, record: int, begin: int, next_: int, length: 
     """The text of one record, None if its block was lost. Positions grow for ever; the ring wraps them."""
     if (begin, next_) == _EMPTY_LINE:
         return ""
-    if begin & 1 and next_ & 1:
-        return None  # FAILED_LPOS: there was no room for the text
     size = next_ - begin
     if begin // ring.text_size != (next_ - 1) // ring.text_size:
         # A block is never cut in two: one that does not fit before the end stands at the start,
         # with a copy of its ID where it would have begun.
         begin, size = 0, next_ % ring.text_size
-    if not _ID_SIZE <= size <= ring.text_size:
-        return None
+    if size < _ID_SIZE:
+        return None  # FAILED_LPOS: there was no room for the text
     block = read(ring.text + begin % ring.text_size, min(size, _ID_SIZE + length))
     if _LONG.unpack_from(block)[0] & _ID_MASK != record:
         return None  # the block was taken by a later record

@@ -61,6 +61,7 @@ def test_first_range_that_matches_wins() -> None:
 def test_size_before_the_match_that_exceeds_the_memory_spoils_all() -> None:
     # "crashkernel: invalid size" on 6.1 and 6.12; the other way round the kernel never reads that far.
     assert main("64G-:2G,0-2G:192M", "1G") == 0
+    assert main("64G-:1G,0-2G:192M", "1G") == 0
     assert main("0-2G:192M,64G-:2G", "1G") == 192 * MIB
 
 

@@ -1,0 +1,223 @@
+"""A crash as its console tells it: how far it got, by which line, and why no further."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kdump_tests.crash.timeline import PATIENCE, Timeline
+from kdump_tests.errors import CaptureFailed, GuestLost
+from kdump_tests.stacks.stack import Phase
+from kdump_tests.unit.crash.serial import GOOD, Serial, good_after, good_until
+
+HERE = Path(__file__).parent
+MAKEDUMPFILE_FAILED = "[   30.105919] kdump-tools[272]: makedumpfile Failed."
+OUT_OF_MEMORY = (
+    "[    1.804001] Out of memory and no killable processes...",
+    "[    1.805002] Kernel panic - not syncing: System is deadlocked on memory",
+    "[    1.806003] Rebooting in 10 seconds..",
+)
+HANGS = "[   88.9] ---[ end Kernel panic - not syncing: sysrq triggered crash ]---"
+COPYING = "Copying data                                      : [{:5.1f} %] |           eta: 4m9s"
+
+
+@pytest.fixture
+def serial(tmp_path: Path) -> Iterator[Serial]:
+    serial = Serial(tmp_path / "console.log")
+    yield serial
+    serial.console.close()
+
+
+def phases(timeline: Timeline) -> list[Phase]:
+    return [event.phase for event in timeline.events]
+
+
+def faults(timeline: Timeline) -> list[str]:
+    return [fault.what for fault in timeline.faults]
+
+
+def failure(timeline: Timeline, phase: Phase) -> CaptureFailed:
+    with pytest.raises(CaptureFailed) as caught:
+        timeline.require(phase)
+    return caught.value
+
+
+@pytest.mark.parametrize("recording", ["debian-13-good.console"])
+def test_every_phase_of_a_real_good_crash_is_reached_in_order(serial: Serial, recording: str) -> None:
+    timeline = serial.plays(HERE / recording)
+    assert phases(timeline) == list(Phase)
+    assert timeline.faults == ()
+
+
+def test_a_real_crash_with_a_full_disk_saves_nothing_whatever_is_claimed(serial: Serial) -> None:
+    timeline = serial.plays(HERE / "debian-12-full-disk.console")
+    missed = {Phase.DMESG_SAVED, Phase.DUMP_SAVED}
+    assert set(Phase) - set(phases(timeline)) == missed
+    assert {fault.prevented for fault in timeline.faults} == missed
+
+
+def test_a_full_disk_is_told_by_the_line_of_the_part_that_is_missing(serial: Serial) -> None:
+    timeline = serial.plays(HERE / "debian-12-full-disk.console")
+    log, dump = failure(timeline, Phase.DMESG_SAVED), failure(timeline, Phase.DUMP_SAVED)
+    assert log.message.endswith("could not save the kernel log")
+    assert log.facts["decisive line"] == "[   29.699231] kdump-tools[269]: makedumpfile Failed."
+    assert dump.message.endswith("could not save the dump")
+    assert dump.facts["decisive line"] == MAKEDUMPFILE_FAILED
+
+
+def test_a_good_crash_ends_with_the_login_and_asks_for_no_more(serial: Serial) -> None:
+    timeline = serial.tells(*GOOD.values(), HANGS)
+    assert timeline.phase is Phase.LOGIN
+    assert faults(timeline) == []
+    assert len(serial.asked) == len(Phase)
+
+
+def test_a_phase_is_proven_by_its_line_and_the_time_since_the_trigger(serial: Serial) -> None:
+    timeline = serial.tells(*GOOD.values())
+    assert timeline.line(Phase.DUMP_SAVED) == GOOD[Phase.DUMP_SAVED]
+    seconds = [event.seconds for event in timeline.events]
+    assert seconds == sorted(seconds)
+
+
+def test_without_a_capture_kernel_the_machine_hangs_after_its_panic(serial: Serial) -> None:
+    timeline = serial.falls_silent_after(*good_until(Phase.PANIC), HANGS)
+    assert faults(timeline) == ["no capture kernel took over and the machine hangs"]
+    error = failure(timeline, Phase.CAPTURE_KERNEL)
+    assert error.facts["phase reached"].startswith("panic (+")
+    assert error.facts["decisive line"] == HANGS
+
+
+def test_a_reboot_without_a_capture_is_no_capture(serial: Serial) -> None:
+    timeline = serial.tells(*good_until(Phase.PANIC), GOOD[Phase.REBOOTED], GOOD[Phase.LOGIN])
+    assert phases(timeline)[-2:] == [Phase.REBOOTED, Phase.LOGIN]
+    assert faults(timeline) == ["no capture kernel took over, the machine rebooted"]
+    assert failure(timeline, Phase.CAPTURE_KERNEL).facts["decisive line"] == GOOD[Phase.REBOOTED]
+
+
+def test_what_an_ordinary_boot_prints_is_no_sign_of_a_capture(serial: Serial) -> None:
+    claims = [GOOD[Phase.TARGET_MOUNTED], GOOD[Phase.DUMP_STARTED], GOOD[Phase.DUMP_SAVED]]
+    timeline = serial.tells(*good_until(Phase.PANIC), GOOD[Phase.REBOOTED], *claims, GOOD[Phase.LOGIN])
+    assert phases(timeline) == [Phase.TRIGGERED, Phase.PANIC, Phase.REBOOTED, Phase.LOGIN]
+
+
+def test_nothing_of_a_capture_counts_before_the_capture_kernel_started(serial: Serial) -> None:
+    timeline = serial.tells(*good_until(Phase.PANIC), GOOD[Phase.DUMP_SAVED])
+    assert phases(timeline) == [Phase.TRIGGERED, Phase.PANIC]
+
+
+def test_a_capture_kernel_out_of_memory_is_told_by_its_own_panic(serial: Serial) -> None:
+    started = good_until(Phase.CAPTURE_KERNEL)
+    timeline = serial.tells(*started, *OUT_OF_MEMORY, GOOD[Phase.REBOOTED], GOOD[Phase.LOGIN])
+    error = failure(timeline, Phase.DUMP_SAVED)
+    assert error.message == "dump saved: never reached; the capture kernel panicked too"
+    assert error.facts["phase reached"].startswith("capture kernel started (+")
+    assert error.facts["decisive line"] == OUT_OF_MEMORY[1]
+    assert error.facts["console"] == serial.place_of("deadlocked on memory")
+    assert timeline.phase is Phase.LOGIN
+
+
+def test_a_capture_kernel_that_panics_and_hangs_ends_the_reading(serial: Serial) -> None:
+    started = good_until(Phase.CAPTURE_KERNEL)
+    timeline = serial.falls_silent_after(*started, *OUT_OF_MEMORY[:2], HANGS)
+    assert faults(timeline)[-1] == "the capture kernel panicked too and the machine hangs"
+
+
+def test_a_saved_dump_counts_for_nothing_when_makedumpfile_failed(serial: Serial) -> None:
+    told = [*good_until(Phase.DUMP_STARTED), MAKEDUMPFILE_FAILED, *good_after(Phase.DUMP_STARTED)]
+    timeline = serial.tells(*told)
+    assert not timeline.reached(Phase.DUMP_SAVED)
+    assert timeline.phase is Phase.LOGIN
+    error = failure(timeline, Phase.DUMP_SAVED)
+    assert error.message == "dump saved: never reached; the capture environment could not save the dump"
+    assert error.facts["decisive line"] == MAKEDUMPFILE_FAILED
+    assert error.facts["console"] == serial.place_of("makedumpfile Failed.")
+
+
+def test_a_kernel_log_that_was_not_saved_does_not_stand_in_the_way_of_the_dump(serial: Serial) -> None:
+    told = [*good_until(Phase.TARGET_MOUNTED), MAKEDUMPFILE_FAILED, *good_after(Phase.TARGET_MOUNTED)]
+    timeline = serial.tells(*told)
+    assert timeline.reached(Phase.DUMP_SAVED)
+    assert not timeline.reached(Phase.DMESG_SAVED)
+    assert faults(timeline) == ["the capture environment could not save the kernel log"]
+
+
+def test_a_failed_dump_is_followed_until_the_machine_is_back(serial: Serial) -> None:
+    ending = [GOOD[Phase.FINAL_ACTION], GOOD[Phase.REBOOTED], GOOD[Phase.LOGIN]]
+    timeline = serial.tells(*good_until(Phase.DUMP_STARTED), MAKEDUMPFILE_FAILED, *ending)
+    assert phases(timeline)[-3:] == [Phase.FINAL_ACTION, Phase.REBOOTED, Phase.LOGIN]
+
+
+def test_what_fails_after_the_reboot_is_not_of_the_capture(serial: Serial) -> None:
+    told = [*good_until(Phase.REBOOTED), MAKEDUMPFILE_FAILED, GOOD[Phase.LOGIN]]
+    assert faults(serial.tells(*told)) == []
+
+
+def test_a_skipped_phase_is_not_reached_though_later_ones_are(serial: Serial) -> None:
+    told = [*good_until(Phase.CAPTURE_KERNEL), *good_after(Phase.TARGET_MOUNTED)]
+    timeline = serial.tells(*told)
+    assert timeline.phase is Phase.LOGIN
+    assert not timeline.reached(Phase.TARGET_MOUNTED)
+    assert failure(timeline, Phase.TARGET_MOUNTED).message == "target mounted: never reached"
+
+
+def test_a_phase_does_not_come_after_its_time(serial: Serial) -> None:
+    timeline = serial.tells(*good_until(Phase.DUMP_SAVED), GOOD[Phase.DMESG_SAVED], GOOD[Phase.PANIC])
+    assert timeline.phase is Phase.DUMP_SAVED
+
+
+@pytest.mark.parametrize("phase", PATIENCE)
+def test_silence_ends_the_reading_and_names_the_phase(serial: Serial, phase: Phase) -> None:
+    timeline = serial.falls_silent_after(*good_until(phase))
+    (silence,) = faults(timeline)
+    assert silence.startswith("nothing decisive was printed for ")
+    assert silence.endswith(f"after {phase.value!r}")
+    assert timeline.phase is phase
+
+
+@pytest.mark.parametrize("phase", PATIENCE)
+def test_the_end_of_the_machine_ends_the_reading_and_names_the_phase(serial: Serial, phase: Phase) -> None:
+    assert faults(serial.tells(*good_until(phase))) == [f"the machine ended after {phase.value!r}"]
+
+
+def test_chatter_earns_no_patience(serial: Serial) -> None:
+    chatter = [f"[   50.{number:06}] kdump-tools[305]: thinking" for number in range(1000)]
+    serial.falls_silent_after(*good_until(Phase.DUMP_STARTED), *chatter)
+    assert serial.asked.count("the crash goes on from 'dump started'") == 1
+
+
+def test_progress_of_the_dump_renews_patience(serial: Serial) -> None:
+    progress = [COPYING.format(percent) for percent in (0.2, 50.0, 100.0)]
+    serial.falls_silent_after(*good_until(Phase.DUMP_STARTED), *progress)
+    assert serial.asked.count("the crash goes on from 'dump started'") == 4
+
+
+def test_progress_before_the_dump_renews_nothing(serial: Serial) -> None:
+    serial.falls_silent_after(*good_until(Phase.CAPTURE_KERNEL), COPYING.format(1.0), COPYING.format(2.0))
+    assert serial.asked.count("the crash goes on from 'capture kernel started'") == 1
+
+
+@pytest.mark.parametrize("line", [GOOD[Phase.PANIC], GOOD[Phase.CAPTURE_KERNEL], GOOD[Phase.REBOOTED]])
+def test_a_panic_or_reboot_before_the_trigger_is_the_laboratorys_fault(serial: Serial, line: str) -> None:
+    with pytest.raises(GuestLost, match="before it was told to") as caught:
+        serial.tells(line)
+    assert caught.value.facts["decisive line"] == line
+
+
+def test_a_trigger_that_does_nothing_leaves_no_event(serial: Serial) -> None:
+    assert serial.falls_silent_after("[   88.1] kdump-verify nonce 69de8ce9").events == ()
+
+
+def test_a_failure_without_a_decisive_line_shows_the_last_ones(serial: Serial) -> None:
+    timeline = serial.falls_silent_after(*good_until(Phase.CAPTURE_KERNEL), "[    9.9] dracut: waiting")
+    error = failure(timeline, Phase.TARGET_MOUNTED)
+    assert "[    9.9] dracut: waiting" in error.facts["last lines"]
+    assert "decisive line" not in error.facts
+    assert error.facts["console"] == str(serial.console.record)
+
+
+def test_a_reached_phase_is_required_in_vain(serial: Serial) -> None:
+    serial.tells(*GOOD.values()).require(Phase.DUMP_SAVED)
+
+
+def test_every_phase_but_the_last_has_a_patience() -> None:
+    assert list(PATIENCE) == list(Phase)[:-1]
