@@ -33,7 +33,7 @@ class KdumpVerifyError(Exception):
         super().__init__(message)
         self.message = message
         self.facts: Mapping[str, str] = {
-            name.replace("_", " "): str(value) for name, value in facts.items() if value not in {None, ""}
+            name.replace("_", " "): str(value) for name, value in facts.items() if value not in (None, "")
         }
 
     def __str__(self) -> str:

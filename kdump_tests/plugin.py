@@ -15,12 +15,14 @@ import pytest
 
 from kdump_tests.crash.crash import Crash, crash_guest
 from kdump_tests.crashkernel.reservation import Reservation
+from kdump_tests.deadline import Deadline
 from kdump_tests.errors import LabError, NotArmed
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.crashkernel_parameter import CrashkernelParameter, choose
 from kdump_tests.guest.facts import KernelFacts, Witnesses, kernel_facts, witnesses
+from kdump_tests.guest.hypervisor import library_version
 from kdump_tests.guest.image import BuiltImage, Image
-from kdump_tests.guest.laboratory import Places, opened
+from kdump_tests.guest.laboratory import QEMU, Places, opened
 from kdump_tests.guest.machine import Guest, Lab
 from kdump_tests.guest.run import default_base, end
 from kdump_tests.guest.spec import GuestSpec
@@ -36,6 +38,7 @@ from kdump_tests.sizes import format_size
 from kdump_tests.stacks import STACKS
 from kdump_tests.stacks.stack import KdumpState, Stack
 from kdump_tests.steps import Step, listening
+from kdump_tests.subprocesses import run
 
 _SUITE = Path(__file__).parent / "verification"
 # Of the reference machine: the boot has reached SSH, which on some systems is before kdump is loaded.
@@ -278,6 +281,8 @@ def _run_started(config: pytest.Config) -> facts.RunStarted:
         command=("pytest", *config.invocation_params.args),
         versions={
             "python": platform.python_version(),
+            "libvirt": library_version(),
+            "qemu": _qemu_version(),
             **{
                 name: metadata.version(name) for name in ("kdump-verify", "pytest", "libvirt-python", "drgn")
             },
@@ -290,3 +295,12 @@ def _run_started(config: pytest.Config) -> facts.RunStarted:
         },
         plan=config.stash[_PLAN].shown(),
     )
+
+
+def _qemu_version() -> str:
+    """As QEMU says it; a host without QEMU is told so when guests are needed."""
+    try:
+        said = run([QEMU, "--version"], Deadline.after(20, "QEMU says its version"))
+    except LabError:
+        return "none"
+    return said.splitlines()[0].removeprefix("QEMU emulator version ")

@@ -62,20 +62,22 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=sink or subprocess.PIPE,
             stderr=subprocess.STDOUT if sink else subprocess.PIPE,
-            env=env,
+            # Their words are read: in one language, whatever the user's is.
+            env={**(os.environ if env is None else env), "LC_ALL": "C.UTF-8"},
             start_new_session=True,
         )
     finally:
         if sink:
             sink.close()
     shown = " ".join(command)
-    try:
-        out, err = process.communicate(timeout=until.left)
-    except subprocess.TimeoutExpired:
-        raise until.error(command=shown, log=log) from None
-    finally:
-        if process.poll() is None:
-            kill_group(process)
+    with process:
+        try:
+            out, err = process.communicate(timeout=until.left)
+        except subprocess.TimeoutExpired:
+            raise until.error(command=shown, log=log) from None
+        finally:
+            if process.poll() is None:
+                kill_group(process)
     if process.returncode != 0:
         said = log.read_text(errors="replace") if log else err.decode(errors="replace")
         tail = "\n".join(said.strip().splitlines()[-12:])

@@ -70,10 +70,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Timeline:
-    """All that was read. ``console`` is the record's path, ``tail`` its last lines at the end of reading."""
+    """All that was read. ``console`` is the record's path, ``tail`` its last lines at the end of reading.
+
+    ``progress`` is makedumpfile's last word on how far it was, in percent; None when it gave none.
+    """
 
     events: tuple[Event, ...]
     faults: tuple[Fault, ...]
+    progress: float | None
     console: str
     tail: str = field(repr=False)
 
@@ -104,6 +108,7 @@ class Timeline:
         return CaptureFailed(
             f"{message}; {fault.what}" if fault else message,
             phase_reached=f"{before[-1].phase.value} (+{before[-1].seconds:.1f} s)" if before else "none",
+            makedumpfile_was_at="" if self.progress is None else f"{self.progress} %",
             decisive_line=line.text.strip() if line else "",
             last_lines="" if line else self.tail,
             console=f"{self.console}:{line.number}" if line else self.console,
@@ -214,4 +219,6 @@ def read_timeline(
         except DeadlineExpired:
             silence = f"nothing decisive was printed for {patience:.0f} s after {phase.value!r}"
             reader.faults.append(Fault(silence, None, fatal=True))
-    return Timeline(tuple(reader.events), tuple(reader.faults), str(console.record), console.tail(12))
+    return Timeline(
+        tuple(reader.events), tuple(reader.faults), reader.progress, str(console.record), console.tail(12)
+    )

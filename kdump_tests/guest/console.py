@@ -128,12 +128,15 @@ class Console:
         with self.record.open("rb", buffering=0) as record, inotify_simple.INotify() as changes:
             changes.add_watch(self.record, inotify_simple.flags.MODIFY)
             machine_runs = True
-            while machine_runs and record.tell() < _LARGEST_RECORD:
+            while True:
+                # Before waiting: what was printed before anybody watched changes nothing any more.
+                while record.tell() < _LARGEST_RECORD and (chunk := record.read(_CHUNK)):
+                    self._append(splitter.feed(chunk))
+                if not machine_runs or record.tell() >= _LARGEST_RECORD:
+                    break
                 ready, _, _ = select.select([changes, self._ended], [], [])
                 machine_runs = self._ended not in ready
                 changes.read(timeout=0)
-                while chunk := record.read(_CHUNK):
-                    self._append(splitter.feed(chunk))
         self._append(splitter.rest())
         with self._changed:
             self._closed = True

@@ -148,6 +148,11 @@ def connected(uri: str, folder: Path, cache: Path) -> Iterator[Hypervisor]:
             call(opened.close, Deadline.after(10, "libvirt closes"))
 
 
+def library_version() -> str:
+    """The version of libvirt in this process."""
+    return _version(libvirt.getVersion())
+
+
 def call(function: Callable[[], T], until: Deadline) -> T:
     """A libvirt call with a deadline.
 
@@ -195,7 +200,7 @@ def _open(uri: str, until: Deadline) -> Any:
 def _embedded(root: Path, cache: Path, until: Deadline) -> Any:
     (root / "etc").mkdir(parents=True)
     (root / "etc" / "qemu.conf").write_text(_QEMU_CONF.format(uid=os.geteuid(), gid=os.getegid()))
-    kept = cache / "libvirt" / _version(libvirt.getVersion())
+    kept = cache / "libvirt" / library_version()
     known = root / "cache" / "qemu" / "capabilities"
     # What libvirt found out about each QEMU binary, 3 s of asking; libvirt itself checks that it holds.
     if kept.is_dir():

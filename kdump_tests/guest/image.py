@@ -13,7 +13,16 @@ from kdump_tests.sizes import parse_size
 
 FOLDER = Path(__file__).resolve().parents[2] / "images"
 
-Size = Annotated[str, pydantic.AfterValidator(lambda text: (parse_size(text), text)[1])]
+
+def _size(text: str) -> str:
+    try:
+        parse_size(text)
+    except BadInput as error:
+        raise ValueError(error.message) from None  # what pydantic takes for a fault of this key
+    return text
+
+
+Size = Annotated[str, pydantic.AfterValidator(_size)]
 
 
 class _Strict(pydantic.BaseModel):

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdump_tests.deadline import Deadline
-from kdump_tests.errors import HypervisorError, ToolMissing
+from kdump_tests.errors import ToolMissing
 from kdump_tests.guest import hypervisor as hypervisors
 from kdump_tests.guest.accelerator import Choice, choose
 from kdump_tests.guest.build import ImageStore
@@ -16,7 +15,7 @@ from kdump_tests.guest.reaper import reap
 from kdump_tests.guest.run import new_run
 from kdump_tests.subprocesses import program
 
-_NEEDED = ("qemu-system-x86_64", "qemu-img")
+QEMU = "qemu-system-x86_64"
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def opened(
     Raises:
         LabError: what is missing or does not answer, with the way out.
     """
-    for name in _NEEDED:
+    for name in (QEMU, "qemu-img"):
         program(name)
     reap(places.runs, places.cache)
     with new_run(places.runs, connect) as run:
@@ -48,11 +47,3 @@ def opened(
         with hypervisors.connected(connect, run.folder, places.cache) as hypervisor:
             chosen = choose(accelerator, built.kernel, places.cache)
             yield Lab(run, hypervisor, chosen), built
-
-
-def versions(lab: Lab) -> dict[str, str]:
-    """What the laboratory is made of."""
-    try:
-        return lab.hypervisor.versions(Deadline.after(30, "libvirt says its version"))
-    except HypervisorError:
-        return {}

@@ -128,7 +128,7 @@ def _claimed(folder: Path) -> Iterator[bool]:
 def _connect_of(folder: Path) -> str:
     try:
         return str(json.loads((folder / _RECORD).read_text())["connect"])
-    except (FileNotFoundError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""  # killed before it wrote its record, so before any guest
 
 

@@ -90,11 +90,12 @@ def _new_folder(base: Path, stem: str) -> Path:
 
 def _append(path: Path, line: bytes) -> None:
     """The whole line or nothing of it: half a line in the middle would spoil the file."""
-    with path.open("ab") as file:
+    # Unbuffered: a buffer would try its rest again as it is closed, in the room that truncating made.
+    with path.open("ab", buffering=0) as file:
         before = file.tell()
         try:
-            file.write(line)
-            file.flush()
+            while line:
+                line = line[file.write(line) :]
         except OSError:
             os.ftruncate(file.fileno(), before)
             raise

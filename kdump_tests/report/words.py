@@ -68,8 +68,11 @@ def exact_size(number: int) -> str:
 
 
 def moment(at: float) -> str:
-    """``2026-11-23 09:38:56 UTC``."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    """``2026-11-23 09:38:56 UTC``; as a number what no calendar has, for a damaged dump says what it likes."""
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{at} seconds since 1970"
 
 
 def count(number: int, noun: str) -> str:

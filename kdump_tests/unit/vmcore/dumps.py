@@ -86,7 +86,7 @@ class KdumpCompressed:
                 b"Linux",
                 b"guest",
                 release.encode(),
-                b"#1",
+                b"#1 SMP",
                 b"x86_64",
                 b"(none)",
                 1700000000,
@@ -147,6 +147,9 @@ def elf_core(
     table = struct.pack("<IIQQQQQQ", 4, 0, at, 0, 0, len(note_bytes), 0, 0)
     at += len(note_bytes)
     for index, data in enumerate(memory):
-        table += struct.pack("<IIQQQQQQ", 1, 7, at, index << 30, index << 30, len(data), len(data) + PAGE, 0)
+        place = at if data else 0  # where all pages were excluded, as makedumpfile writes it
+        table += struct.pack(
+            "<IIQQQQQQ", 1, 7, place, index << 30, index << 30, len(data), len(data) + PAGE, 0
+        )
         at += len(data)
     return b"".join([header, table, section, note_bytes, *memory])

@@ -81,6 +81,16 @@ def test_notes_that_never_end_are_given_up(tmp_path: Path) -> None:
     assert "more than 131072 ELF notes" in inspect(path).incomplete_because
 
 
+def test_vmcoreinfo_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    table = struct.pack("<IIQQQQQQ", 4, 0, 64 + 56, 0, 0, 1 << 40, 0, 0)
+    vmcoreinfo = struct.pack("<III", 11, 0xFFFF_FFF0, 0) + b"VMCOREINFO\0\0"
+    path = tmp_path / "vmcore"
+    path.write_bytes(lying("<H", 56, 1)[:64] + table + vmcoreinfo)
+    with path.open("r+b") as file:
+        file.truncate((1 << 40) + 4096)  # sparse
+    assert "claim 4294967280 bytes of VMCOREINFO" in inspect(path).incomplete_because
+
+
 def test_a_note_that_reaches_out_of_its_segment_is_damage(tmp_path: Path) -> None:
     image = lying("<I", SEGMENTS + 3 * 56 + 4, 0xFFFFFFFF)
     assert "reaches out of its segment" in flaw_of(tmp_path / "vmcore", image)

@@ -53,6 +53,16 @@ def cuts_called_complete(path: Path, dump: bytes) -> list[int]:
     return wrong
 
 
+def program_that_raises(error: Exception) -> type:
+    """What stands in for drgn.Program."""
+
+    class Program:
+        def set_core_dump(self, _: Path) -> None:
+            raise error
+
+    return Program
+
+
 @any_dump
 def test_a_whole_dump_is_complete(path: Path, dump: bytes) -> None:
     core = inspected(path, dump)
@@ -147,6 +157,24 @@ def test_a_dump_that_lies_is_given_to_no_other_tool(path: Path, monkeypatch: pyt
     core = inspected(path, bytes(lie))
     assert not core.complete
     assert "contradicts" in core.kernel_log_missing_because
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, LookupError, OverflowError, Exception])
+def test_a_dump_that_drgn_refuses_has_no_log_and_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    monkeypatch.setattr("drgn.Program", program_that_raises(error("not for me")))
+    core = inspected(path, crashed_machine(SyntheticRing()).image)
+    assert core.complete
+    assert core.kernel_log_missing_because == "drgn cannot open it: not for me"
+
+
+def test_a_bug_on_the_way_to_drgn_is_not_a_fact_of_the_dump(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drgn.Program", program_that_raises(TypeError("wrong argument")))
+    with pytest.raises(TypeError):
+        inspected(path, crashed_machine(SyntheticRing()).image)
 
 
 def test_drgns_advice_on_flattened_files_is_not_heard(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdump_tests.unit.vmcore.rings import COMMITTED, EMPTY_LINE, FAILED, RESERVED, REUSABLE, SyntheticRing
+from kdump_tests.unit.vmcore.rings import (
+    COMMITTED,
+    EMPTY_LINE,
+    FAILED,
+    FINALIZED,
+    RESERVED,
+    REUSABLE,
+    SyntheticRing,
+)
 from kdump_tests.vmcore.flaw import Flaw
 from kdump_tests.vmcore.printk import kernel_log
 from kdump_tests.vmcore.vmcoreinfo import Vmcoreinfo
@@ -90,6 +98,13 @@ def test_a_ring_gone_round_keeps_its_newest_records(texts: list[bytes]) -> None:
     kept = texts_of(ring_of(*printable))
     assert kept == [text.decode() for text in printable[-len(kept) :]]
     assert len(kept) >= min(8, len(texts))
+
+
+def test_a_slot_that_another_record_took_is_passed_over() -> None:
+    ring = ring_of(b"kept", b"taken")
+    state = 0x1000 + 40 * ((ring.first_id + 1) % 16) + 16
+    ring.memory[state : state + 8] = (FINALIZED << 62 | ring.first_id + 17).to_bytes(8, "little")
+    assert texts_of(ring) == ["kept"]
 
 
 def test_ids_wrap_around_their_62_bits() -> None:

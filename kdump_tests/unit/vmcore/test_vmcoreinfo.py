@@ -30,7 +30,15 @@ def test_zeros_in_it_are_damage(at: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"OSRELEASE=6.1", b"PAGESIZE=4096\n", b"OSRELEASE=\nPAGESIZE=4096\n", b"x\n"]
+    "raw",
+    [
+        b"",
+        b"OSRELEASE=6.1\nPAGESIZE=4096",
+        b"OSRELEASE=6.1\n",
+        b"PAGESIZE=4096\n",
+        b"OSRELEASE=\nPAGESIZE=4096\n",
+        b"x\n",
+    ],
 )
 def test_what_no_kernel_writes_is_damage(raw: bytes) -> None:
     with pytest.raises(Flaw, match="damaged"):

@@ -1,0 +1,1 @@
+"""Tests of what guests are made of, without a guest."""

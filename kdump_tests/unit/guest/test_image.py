@@ -1,0 +1,88 @@
+"""An image is what its image.toml says, and a wrong one is refused by file, key and reason."""
+
+from pathlib import Path
+
+import pytest
+
+from kdump_tests.errors import BadInput, ImageError
+from kdump_tests.guest.image import Image, names
+from kdump_tests.unit.guest.described import DESCRIPTION, built_image, describe
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_image_of_ours_is_described_well(name: str) -> None:
+    image = Image.load(name)
+    assert (image.name, image.distribution) == (name, name)
+
+
+def test_there_are_images_of_ours() -> None:
+    assert {"debian-12", "debian-13", "debian-sid"} <= set(names())
+
+
+def test_image_is_what_its_description_says(tmp_path: Path) -> None:
+    image = Image.load("story", describe(tmp_path))
+    assert (image.name, image.stack, image.build.suite) == ("story", "debian", "bookworm")
+    assert image.boot.arguments == ("rw", "console=ttyS0")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ('suite = "bookworm"', 'suit = "bookworm"', "build.suit: Extra inputs are not permitted"),
+        ('suite = "bookworm"', "", "build.suite: Field required"),
+        ('suite = "bookworm"', "suite = 12", "build.suite: Input should be a valid string"),
+        ('stack = "debian"', 'stack = "hurd"', "stack: Input should be 'debian'"),
+        ('root = "/dev/vda"', "", "boot: Value error, a kernel needs a root device"),
+        ('kernel = "vmlinuz"', "", "boot: Value error, initrd, root and arguments need a kernel"),
+        ("[build]", "[bild]", "build: Field required"),
+    ],
+)
+def test_wrong_description_is_refused_by_file_key_and_reason(
+    tmp_path: Path, right: str, wrong: str, words: str
+) -> None:
+    folder = describe(tmp_path, DESCRIPTION.replace(right, wrong))
+    with pytest.raises(ImageError) as refusal:
+        Image.load("story", folder)
+    assert str(folder / "story" / "image.toml") in refusal.value.message
+    assert words in refusal.value.facts["wrong"]
+
+
+@pytest.mark.parametrize("size", ["banana", "1.5G", ""])
+def test_wrong_size_is_refused_by_file_key_and_reason(tmp_path: Path, size: str) -> None:
+    folder = describe(tmp_path, DESCRIPTION.replace('disk = "1G"', f'disk = "{size}"'))
+    with pytest.raises(ImageError) as refusal:
+        Image.load("story", folder)
+    assert str(folder / "story" / "image.toml") in refusal.value.message
+    assert f"build.disk: Value error, {size!r} is not a memory size" in refusal.value.facts["wrong"]
+
+
+@pytest.mark.parametrize("content", [b"description = ", b"description = '\xff'"])
+def test_unreadable_description_is_refused_by_file_and_reason(tmp_path: Path, content: bytes) -> None:
+    file = describe(tmp_path) / "story" / "image.toml"
+    file.write_bytes(content)
+    with pytest.raises(ImageError, match="cannot be read") as refusal:
+        Image.load("story", tmp_path)
+    assert str(file) in refusal.value.message
+    assert refusal.value.facts["reason"]
+
+
+@pytest.mark.parametrize("name", ["banana", "", "..", "../images/story", "recipes"])
+def test_image_that_is_not_described_is_refused_with_those_that_are(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match=f"there is no image {name!r}") as refusal:
+        Image.load(name, describe(tmp_path))
+    assert refusal.value.facts["known"] == "story"
+
+
+def test_image_without_a_kernel_boots_by_its_own_boot_loader(tmp_path: Path) -> None:
+    boot = DESCRIPTION[DESCRIPTION.index("[boot]") : DESCRIPTION.index("[build]")]
+    image = Image.load("story", describe(tmp_path, DESCRIPTION.replace(boot, "[boot]\n")))
+    assert (image.boot.kernel, image.boot.arguments) == (None, ())
+
+
+def test_built_images_parts_lie_in_its_folder() -> None:
+    built = built_image()
+    assert [str(part) for part in (built.disk, built.kernel, built.initrd)] == [
+        "/cache/built/disk.raw",
+        "/cache/built/vmlinuz",
+        "/cache/built/initrd",
+    ]

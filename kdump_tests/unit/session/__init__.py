@@ -1,0 +1,1 @@
+"""How a session of pytest is judged and how it is interrupted."""

@@ -1,0 +1,99 @@
+"""Debian's kdump-tools, by lines that 1.8.1 and 1.10.7 really printed."""
+
+import pytest
+
+from kdump_tests.stacks import STACKS
+from kdump_tests.stacks.debian import Debian
+from kdump_tests.stacks.stack import Phase
+
+PATTERNS = dict(Debian.markers.phases)
+
+
+def phases_told_by(line: str) -> set[Phase]:
+    return {phase for phase, pattern in PATTERNS.items() if pattern.search(line)}
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [
+        ("[  OK  ] Reached target local-fs.target - Local File Systems.", Phase.TARGET_MOUNTED),
+        ("[   23.1] systemd[1]: Reached target local-fs.target - Local File Systems.", Phase.TARGET_MOUNTED),
+        ("[  OK  ] Reached target Local File Systems.", Phase.TARGET_MOUNTED),
+        ("kdump-tools[305]: kdump-tools: saved dmesg content in /var/crash/2026.", Phase.DMESG_SAVED),
+        (
+            "kdump-tools[305]: running makedumpfile -F -c -d 31 /proc/vmcore | compress > x.",
+            Phase.DUMP_STARTED,
+        ),
+        ("kdump-tools[305]: running cp /proc/vmcore /var/crash/2026/vmcore-incomplete.", Phase.DUMP_STARTED),
+        ("kdump-tools[305]: kdump-tools: saved vmcore in /var/crash/202611231034.", Phase.DUMP_SAVED),
+    ],
+)
+def test_a_line_tells_one_phase(line: str, phase: Phase) -> None:
+    assert phases_told_by(line) == {phase}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[  OK  ] Reached target local-fs-pre.target…Preparation for Local File Systems.",
+        "[  OK  ] Reached target local-fs-pr…reparation for Local File Systems.",
+        "[   43.2] kdump-tools[305]: running makedumpfile --dump-dmesg /proc/vmcore /var/crash/1/dmesg.1.",
+        "[   43.6] kdump-tools[324]: The dmesg log is saved to /var/crash/1/dmesg.1.",
+        "[   74.5] kdump-tools[328]: The dumpfile is saved to STDOUT.",
+        "[   43.6] kdump-tools[324]: makedumpfile Completed.",
+        "[   29.8] kdump-tools[230]: kdump-tools: failed to save dmesg content in /c/1 ... failed!",
+        "[   29.8] kdump-tools[230]: kdump-tools: failed to save vmcore in /c/1 ... failed!",
+    ],
+)
+def test_a_line_that_sounds_alike_tells_no_phase(line: str) -> None:
+    assert phases_told_by(line) == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "failed"),
+    [
+        ("[   30.1] kdump-tools[272]: makedumpfile Failed.", True),
+        (
+            "[   29.8] kdump-tools[230]: kdump-tools: failed to save dmesg content in /c/1 ... failed!",
+            True,
+        ),
+        ("[   29.8] kdump-tools[230]: kdump-tools: failed to save vmcore in /c/1 ... failed!", True),
+        ("[   43.6] kdump-tools[324]: The makedumpfile operation may be incomplete.", False),
+        ("[   43.6] kdump-tools[324]: The kernel version is not supported.", False),
+        ("[   43.6] kdump-tools[324]: makedumpfile Completed.", False),
+        ("[   19.5] systemd-ssh-generator[222]: Failed to query local AF_VSOCK CID", False),
+    ],
+)
+def test_only_words_of_a_failed_capture_are_a_failure(line: str, failed: bool) -> None:
+    assert bool(Debian.markers.failed.search(line)) is failed
+
+
+@pytest.mark.parametrize(
+    "name", ["dump.202611231034", "dump.202611231034.lz4", "dump.202611231034.gz", "dump.202611231034.xz"]
+)
+def test_a_vmcore_is_known_by_its_name(name: str) -> None:
+    assert Debian.artifacts.vmcore.name.fullmatch(name)
+    assert not Debian.artifacts.dmesg.name.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dump-incomplete", "dump.20261123", "dump.202611231034.part", "dump.202611231034\n",
+     "vmcore.202611231034", "xdump.202611231034"],
+)  # fmt: skip
+def test_what_is_no_whole_dump_is_no_vmcore(name: str) -> None:
+    assert not Debian.artifacts.vmcore.name.fullmatch(name)
+
+
+def test_a_saved_log_is_known_by_its_name() -> None:
+    assert Debian.artifacts.dmesg.name.fullmatch("dmesg.202611231034")
+    assert not Debian.artifacts.dmesg.name.fullmatch("dmesg.202611231034.old")
+
+
+def test_markers_stand_in_the_order_of_a_good_crash() -> None:
+    ranks = [phase.rank for phase, _ in Debian.markers.phases]
+    assert ranks == sorted(ranks)
+
+
+def test_stacks_are_found_by_their_names() -> None:
+    assert {name: stack.name for name, stack in STACKS.items()} == {"debian": "debian"}

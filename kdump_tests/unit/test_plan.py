@@ -1,0 +1,93 @@
+"""A plan that cannot be carried out is refused before anything starts, and says why."""
+
+import pytest
+
+from kdump_tests.errors import BadInput
+from kdump_tests.plan import Plan
+from kdump_tests.sizes import GIB, MIB
+
+
+def refusal(**choices: object) -> BadInput:
+    with pytest.raises(BadInput) as caught:
+        Plan.of(**{"memory": "1G", **choices})
+    return caught.value
+
+
+def test_what_is_not_chosen_takes_its_default() -> None:
+    plan = Plan.of(memory="1G", image=None, vcpus=None, crashkernel=None)
+    assert (plan.image, plan.vcpus, plan.crashkernel, plan.accelerator) == ("debian-12", 1, "auto", "auto")
+
+
+def test_memory_tiers_keep_their_order() -> None:
+    plan = Plan.of(memory="4G,512M, 2G")
+    assert plan.memory == (4 * GIB, 512 * MIB, 2 * GIB)
+    assert [plan.spec(memory, None).name for memory in plan.memory] == [
+        "debian-12-4G",
+        "debian-12-512M",
+        "debian-12-2G",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        ("banana", "'banana' is not a memory size"),
+        ("", "'' is not a memory size"),
+        ("1G,", "'' is not a memory size"),
+        ("-1G", "'-1G' is not a memory size"),
+        ("1G,1024M", "names a tier twice"),
+        ("128M", "a guest cannot have 128M of memory"),
+        ("1G,0", "a guest cannot have 0 of memory"),
+        ("1073741825", "a guest cannot have 1073741825 of memory"),
+        (7, "7 is not a list of memory sizes"),
+    ],
+)
+def test_memory_that_cannot_be_is_refused(memory: object, message: str) -> None:
+    assert message in refusal(memory=memory).message
+
+
+@pytest.mark.parametrize(
+    ("choice", "wrong"),
+    [
+        ({"vcpus": "0"}, "vcpus: "),
+        ({"vcpus": "65"}, "vcpus: "),
+        ({"vcpus": "two"}, "vcpus: "),
+        ({"accelerator": "hvf"}, "accelerator: "),
+        ({"bananas": 3}, "bananas: "),
+    ],
+)
+def test_a_choice_that_cannot_be_is_named(choice: dict[str, object], wrong: str) -> None:
+    assert refusal(**choice).facts["wrong"].startswith(wrong)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    faults = refusal(vcpus="0", accelerator="hvf").facts["wrong"].splitlines()
+    assert [fault.partition(":")[0] for fault in faults] == ["vcpus", "accelerator"]
+
+
+@pytest.mark.parametrize("crashkernel", ["1G", "2G", "2G-:192M"])
+def test_a_reservation_that_no_tier_can_keep_aside_is_refused(crashkernel: str) -> None:
+    error = refusal(crashkernel=crashkernel)
+    assert error.message == f"crashkernel={crashkernel} keeps nothing aside on a machine of 1G"
+    assert error.facts["way out"]
+
+
+def test_every_tier_must_be_able_to_keep_it_aside() -> None:
+    assert "on a machine of 512M" in refusal(memory="4G,512M", crashkernel="1G").message
+
+
+@pytest.mark.parametrize("crashkernel", ["banana", "", "192M,,"])
+def test_a_crashkernel_that_is_none_is_refused(crashkernel: str) -> None:
+    assert isinstance(refusal(crashkernel=crashkernel), BadInput)
+
+
+@pytest.mark.parametrize("crashkernel", ["auto", "none", "192M", "512M-:192M"])
+def test_a_crashkernel_that_can_be_is_taken(crashkernel: str) -> None:
+    assert Plan.of(memory="1G", crashkernel=crashkernel).crashkernel == crashkernel
+
+
+def test_the_plan_is_shown_in_words() -> None:
+    shown = Plan.of(memory="1G,2G", kernel_arguments=("quiet", "panic=5")).shown()
+    assert shown["memory tiers"] == "1G, 2G"
+    assert shown["kernel arguments"] == "quiet panic=5"
+    assert shown["trigger"] == "sysrq-c"
