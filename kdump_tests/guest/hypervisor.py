@@ -62,9 +62,8 @@ class Domain:
         try:
             call(self._handle.destroy, until)
         except HypervisorError:
-            with suppress(HypervisorError):
-                if call(self._handle.isActive, until):
-                    raise
+            if self.is_active(until):
+                raise
 
     def is_active(self, until: Deadline) -> bool:
         """Whether QEMU still runs."""

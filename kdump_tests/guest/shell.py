@@ -63,12 +63,15 @@ class Shell:
 
         def attempt() -> None:
             still_there()
-            self._client = self._open(min(until.left, _ATTEMPT_SECONDS))
+            try:
+                self._client = self._open(min(until.left, _ATTEMPT_SECONDS))
+            except paramiko.BadHostKeyException as error:  # no reason to try again
+                raise GuestNotReached(
+                    "somebody else answers at the guest's SSH port", reason=error
+                ) from None
 
         try:
             wait_until(attempt, until, retry_on=(OSError, EOFError, paramiko.SSHException), pause=0.1)
-        except paramiko.BadHostKeyException as error:
-            raise GuestNotReached("somebody else answers at the guest's SSH port", reason=error) from None
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise GuestNotReached(
                 f"SSH does not come up at {self._login.address}:{self._login.port}",
@@ -105,8 +108,8 @@ class Shell:
             GuestLost: the connection ended before it did.
         """
         with self.running(*argv, until=until) as process:
-            stdout = _read(process.channel.recv, process.command)
-            stderr = _read(process.channel.recv_stderr, process.command)
+            stdout = process.read(process.channel.recv, until)
+            stderr = process.read(process.channel.recv_stderr, until)
             status = process.status(until)
         return Output(
             process.command, status, stdout.decode(errors="replace"), stderr.decode(errors="replace")
@@ -124,7 +127,7 @@ class Shell:
         got = 0
         goal.touch(mode=0o600, exist_ok=False)
         with self.running("cat", "--", path, until=until) as process, goal.open("wb") as file:
-            while got <= size and (piece := process.channel.recv(_PIECE)):
+            while got <= size and (piece := process.receive(process.channel.recv, until)):
                 got += file.write(piece)
             # One that sends more than the file held would go on for ever.
             status = process.status(until) if got <= size else 0
@@ -215,6 +218,27 @@ class Process:
         """Whether it has ended, and not well."""
         return self.channel.exit_status_ready() and self.channel.exit_status != 0
 
+    def receive(self, receive: Callable[[int], bytes], until: Deadline) -> bytes:
+        """The next piece of one of its outputs, empty at the end."""
+        # paramiko's own time limit begins anew with every piece; who trickles would never meet it.
+        if until.expired:
+            raise until.error(command=self.command)
+        self.channel.settimeout(until.left)
+        return receive(_PIECE)
+
+    def read(self, receive: Callable[[int], bytes], until: Deadline) -> bytes:
+        """All of one of its outputs.
+
+        Raises:
+            LabError: it prints without end.
+        """
+        got = bytearray()
+        while piece := self.receive(receive, until):
+            got += piece
+            if len(got) > _LARGEST_OUTPUT:
+                raise LabError("a command in the guest prints without end", command=self.command)
+        return bytes(got)
+
     def status(self, until: Deadline) -> int:
         """Its exit status, once it has ended.
 
@@ -228,12 +252,3 @@ class Process:
         if self.channel.exit_status == -1:
             raise GuestLost("the guest ended the connection before the command", command=self.command)
         return self.channel.exit_status
-
-
-def _read(receive: Callable[[int], bytes], command: str) -> bytes:
-    got = bytearray()
-    while piece := receive(_PIECE):
-        got += piece
-        if len(got) > _LARGEST_OUTPUT:
-            raise LabError("a command in the guest prints without end", command=command)
-    return bytes(got)

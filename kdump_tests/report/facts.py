@@ -250,10 +250,11 @@ def parse_line(line: bytes | str) -> Fact:
         BadInput: the line is not one that `as_line` writes.
     """
     try:
-        record = json.loads(line)
-        if not isinstance(record, dict) or record.get("kind") not in FACTS:
+        record = json.loads(line, parse_constant=_refuse)
+        shape = FACTS.get(str(record.pop("kind", ""))) if isinstance(record, dict) else None
+        if shape is None:
             raise ValueError("no fact of a known kind")
-        fact: Fact = _build(FACTS[record.pop("kind")], record)
+        fact: Fact = _build(shape, record)
     except ValueError as error:
         raise BadInput("a line of results.jsonl says no fact", because=error, line=repr(line)) from error
     return fact
@@ -280,6 +281,11 @@ def _plain(value: object) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{value!r} is no part of a fact")
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity: Python's json reads them, but no JSON has them and no picture can draw them."""
+    raise ValueError(f"{constant} is no number")
 
 
 def _build(shape: Any, record: dict[str, object]) -> Any:

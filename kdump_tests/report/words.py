@@ -68,7 +68,7 @@ def exact_size(number: int) -> str:
 
 
 def moment(at: float) -> str:
-    """``2026-11-23 09:38:56 UTC``; as a number what no calendar has, for a damaged dump says what it likes."""
+    """``2026-11-23 09:38:56 UTC``; what no calendar has as a number, as a damaged dump says anything."""
     try:
         return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError, OSError):

@@ -190,6 +190,12 @@ def test_progress_of_the_dump_renews_patience(serial: Serial) -> None:
     assert serial.asked.count("the crash goes on from 'dump started'") == 4
 
 
+def test_a_dump_that_stops_tells_how_far_it_came(serial: Serial) -> None:
+    progress = [COPYING.format(percent) for percent in (0.2, 42.5)]
+    timeline = serial.falls_silent_after(*good_until(Phase.DUMP_STARTED), *progress)
+    assert failure(timeline, Phase.DUMP_SAVED).facts["makedumpfile was at"] == "42.5 %"
+
+
 def test_progress_before_the_dump_renews_nothing(serial: Serial) -> None:
     serial.falls_silent_after(*good_until(Phase.CAPTURE_KERNEL), COPYING.format(1.0), COPYING.format(2.0))
     assert serial.asked.count("the crash goes on from 'capture kernel started'") == 1

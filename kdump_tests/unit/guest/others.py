@@ -47,6 +47,14 @@ def await_end_of(word: str) -> None:
     wait_until(attempt, Deadline.after(10, f"{word} has ended"), retry_on=AssertionError, pause=0.02)
 
 
+def kill_all_with(word: str) -> int:
+    """Kill them, and say how many they were."""
+    found = running_with(word)
+    for process in found:
+        process.kill()
+    return len(found)
+
+
 def _command(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()

@@ -3,10 +3,12 @@
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import paramiko
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from kdump_tests.guest.keys import KeyPair
 from kdump_tests.guest.shell import Login
@@ -30,16 +32,24 @@ def hang(_command: str, _channel: paramiko.Channel) -> None:
 def die(_command: str, channel: paramiko.Channel) -> None:
     """End the connection amid the command."""
     channel.sendall(b"half an ans")
-    channel.transport.close()
+    channel.get_transport().close()
 
 
 def flood(_command: str, channel: paramiko.Channel) -> None:
     """Print until nobody reads any more."""
-    try:
+    with suppress(OSError, EOFError):
         while True:
             channel.sendall(b"x" * 32768)
-    except OSError:
-        return
+
+
+def trickle(_command: str, channel: paramiko.Channel) -> None:
+    """Print a little now and then, for a second and a half."""
+    with suppress(OSError, EOFError):
+        for _ in range(75):
+            channel.sendall(b"x")
+            time.sleep(0.02)
+        channel.send_exit_status(0)
+        channel.close()
 
 
 class _Session(paramiko.ServerInterface):
@@ -49,13 +59,13 @@ class _Session(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         known = username == "root" and f"{key.get_name()} {key.get_base64()}" == self._key.public
-        return paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED
+        return AUTH_SUCCESSFUL if known else AUTH_FAILED
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED
+        return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         threading.Thread(target=self._handler, args=(command.decode(), channel), daemon=True).start()

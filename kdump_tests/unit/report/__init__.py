@@ -1,0 +1,1 @@
+"""What a run leaves behind, told with facts in place of guests."""

@@ -80,6 +80,13 @@ def test_the_table_has_a_line_per_check_below_its_guest() -> None:
     assert rows[0] == "  PASS   vmcore is complete [debian-13-2G]".ljust(74) + "0.02 s"
 
 
+@pytest.mark.parametrize("name", ["x" * 200, f"x[{'y' * 200}]", f"{'x' * 200}[{'y' * 200}]"])
+def test_long_names_stay_on_their_line_of_80_columns(name: str) -> None:
+    _, row, *_ = verdict_table([replace(PASSED, test=f"t.py::test_{name}")]).split("\n")
+    assert len(row) == 80
+    assert row.endswith("  0.02 s")
+
+
 def test_the_page_of_a_killed_run_says_so() -> None:
     page = render_page(GOOD_RUN[:-1])
     assert "<b>Running or killed.</b>" in page

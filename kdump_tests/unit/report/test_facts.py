@@ -1,31 +1,26 @@
 """A line of results.jsonl says its fact, neither more nor less."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdump_tests.errors import BadInput
 from kdump_tests.report import facts
 from kdump_tests.report.facts import FACTS, Fact, as_line, parse_line, read_facts
+from kdump_tests.unit.report.runs import all_facts
 from kdump_tests.unit.report.stories import EVERY_FACT, KILLED, PASSED, STARTED, WORKING
 
 # What surrogateescape makes of bytes that are no UTF-8 is text too.
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)
 )
-for _type, _strategy in (
-    (str, TEXT),
-    (float, st.floats(allow_nan=False, allow_infinity=False)),
-    (Mapping[str, str], st.dictionaries(TEXT, TEXT)),
-):
-    st.register_type_strategy(_type, _strategy)  # type: ignore[arg-type]
 
 
-@given(st.one_of([st.builds(fact) for fact in FACTS.values()]))
+@settings(deadline=None)
+@given(all_facts(TEXT))
 def test_every_fact_survives_its_line(fact: Fact) -> None:
     line = as_line(fact)
     assert parse_line(line) == fact
@@ -65,7 +60,7 @@ def test_a_run_that_ended_is_read_whole(tmp_path: Path) -> None:
 def test_damage_in_the_middle_is_not_passed_over(tmp_path: Path) -> None:
     file = tmp_path / "results.jsonl"
     file.write_bytes(as_line(STARTED) + as_line(PASSED)[:-20] + b"\n" + as_line(PASSED))
-    with pytest.raises(BadInput, match="line of results.jsonl"):
+    with pytest.raises(BadInput, match="a line of results"):
         read_facts(file)
 
 
@@ -85,6 +80,7 @@ def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:
         '{"kind": "run_ended", "at": 1.0, "exit_status": 0}',
         '{"kind": "run_ended", "at": "noon", "exit_status": 0, "seconds": 1.0}',
         '{"kind": "run_ended", "at": 1.0, "exit_status": true, "seconds": 1.0}',
+        '{"kind": "run_ended", "at": true, "exit_status": 0, "seconds": 1.0}',
         '{"kind": "run_ended", "at": 1.0, "exit_status": 0, "seconds": 1.0, "mood": "good"}',
         '{"kind": "verdict", "test": "t", "outcome": "maybe", "seconds": 1.0, "message": ""}',
         '{"kind": "run_ended", "at": NaN, "exit_status": 0, "seconds": 1.0}',

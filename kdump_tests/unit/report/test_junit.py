@@ -22,7 +22,8 @@ def test_suite_says_where_and_when_it_ran() -> None:
     suite = suite_of(WORKING)
     assert (suite.name, suite.hostname, suite.time) == ("kdump-verify", "lab-3", 264.5)
     assert suite.timestamp == "2026-11-23T09:38:56+00:00"
-    assert {found.name: found.value for found in suite.properties()} == {
+    properties = suite.properties()  # type: ignore[no-untyped-call]
+    assert {found.name: found.value for found in properties} == {
         "run": "8f3a",
         "accelerator": "kvm",
         "accelerator because": "/dev/kvm opens",

@@ -55,7 +55,7 @@ def test_ended_run_does_not_call_itself_killed() -> None:
     [
         "image debian-13 kernel 6.12.57+deb13-amd64 memory 2 GiB, 2 CPUs",
         "crashkernel= auto → 192M auto is unknown to this kernel; Debian's own default instead",
-        "2 GiB 192 MiB 192 MiB 192 MiB – ✓ yes",
+        "2 GiB 192 MiB 192 MiB 192 MiB \N{EN DASH} ✓ yes",
         "login debian-13 login: 16.8 s 31.6 s",
         "dmesg.202611230942 59.8 KiB 0600 root",
         "complete ✓ yes panic sysrq triggered crash",

@@ -34,7 +34,7 @@ def test_directories_come_with_their_files() -> None:
 
 
 def test_directories_are_sorted_whatever_the_order_of_the_disk() -> None:
-    listing = "1 d 755 root 1 /var/crash/2\01 d 755 root 1 /var/crash/10\01 d 755 root 1 /var/crash/1\0"
+    listing = "".join(f"1 d 755 root 4096 /var/crash/{number}\0" for number in (2, 10, 1))
     assert [directory.path for directory in parse_listing(listing)] == [
         f"/var/crash/{n}" for n in (1, 10, 2)
     ]

@@ -1,0 +1,90 @@
+"""The guest's kernel is given what was asked for, or its distribution's default, or it is told why not."""
+
+from dataclasses import replace
+
+import pytest
+
+from kdump_tests.crashkernel.reservation import Reservation
+from kdump_tests.errors import BadInput
+from kdump_tests.guest import crashkernel_parameter
+from kdump_tests.guest.accelerator import Accelerator
+from kdump_tests.guest.crashkernel_parameter import CrashkernelParameter, check_request, choose
+from kdump_tests.guest.image import Boot
+from kdump_tests.sizes import GIB, MIB
+from kdump_tests.unit.guest.described import built_image
+
+TCG = Accelerator("tcg", "asked for", 1.0)
+
+
+@pytest.fixture
+def auto_is_known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    known = bool(getattr(request, "param", False))
+    monkeypatch.setattr(crashkernel_parameter, "knows_auto", lambda *_: known)
+    return known
+
+
+def test_size_is_passed_on_as_it_is() -> None:
+    assert choose("256M,high", built_image(), TCG) == CrashkernelParameter("256M,high", "256M,high")
+
+
+def test_none_leaves_the_parameter_out() -> None:
+    assert choose("none", built_image(), TCG).passed is None
+
+
+@pytest.mark.usefixtures("auto_is_known")
+def test_auto_becomes_the_distributions_default_and_says_so() -> None:
+    chosen = choose("auto", built_image(), TCG)
+    assert (chosen.requested, chosen.passed) == ("auto", "384M-:128M")
+    assert "the kdump package of debian-12" in chosen.because
+
+
+@pytest.mark.parametrize("auto_is_known", [True], indirect=True)
+def test_kernel_that_knows_auto_is_given_it(auto_is_known: bool) -> None:
+    assert auto_is_known
+    assert choose("auto", built_image(), TCG).passed == "auto"
+
+
+@pytest.mark.usefixtures("auto_is_known")
+def test_auto_without_any_default_is_refused_with_the_way_out() -> None:
+    with pytest.raises(BadInput, match="means nothing to debian-12") as refusal:
+        choose("auto", replace(built_image(), crashkernel=None), TCG)
+    assert "--crashkernel" in refusal.value.facts["way out"]
+
+
+def test_auto_on_an_image_with_its_own_boot_loader_is_refused() -> None:
+    image = built_image()
+    firmware = replace(image, image=image.image.model_copy(update={"boot": Boot()}))
+    with pytest.raises(BadInput, match="cannot be set on debian-12"):
+        choose("auto", firmware, TCG)
+
+
+@pytest.mark.parametrize(
+    ("passed", "memory", "expected"),
+    [
+        (None, GIB, Reservation(0)),
+        ("384M-:128M", GIB, Reservation(128 * MIB)),
+        ("2G-:128M", GIB, Reservation(0)),
+        ("auto", GIB, None),
+    ],
+)
+def test_reservation_to_expect_is_told_where_it_can_be(
+    passed: str | None, memory: int, expected: Reservation | None
+) -> None:
+    assert CrashkernelParameter("asked", passed).expected(memory) == expected
+
+
+@pytest.mark.parametrize("requested", ["none", "auto", "256M", "384M-:128M", "256M@16M"])
+def test_request_that_can_be_met_is_let_pass(requested: str) -> None:
+    check_request(requested, GIB)
+
+
+@pytest.mark.parametrize(("requested", "memory"), [("2G", GIB), ("1G", GIB), ("2G-:128M", GIB)])
+def test_request_that_keeps_nothing_aside_is_refused(requested: str, memory: int) -> None:
+    with pytest.raises(BadInput, match="keeps nothing aside on a machine of 1G"):
+        check_request(requested, memory)
+
+
+@pytest.mark.parametrize("requested", ["banana", "", "256M,banana"])
+def test_request_that_no_kernel_understands_is_refused(requested: str) -> None:
+    with pytest.raises(BadInput):
+        check_request(requested, GIB)
