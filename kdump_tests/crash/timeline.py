@@ -44,6 +44,9 @@ _NEEDS: Mapping[Phase, Phase] = {
     Phase.LOGIN: Phase.REBOOTED,
 }
 
+# All of it together: a guest that is hostile could show signs of life for ever.
+_LONGEST_CRASH = 3600.0
+
 
 @dataclass(frozen=True)
 class Event:
@@ -205,9 +208,12 @@ def read_timeline(
     with a fault, as does the machine's end.
     """
     index = start
+    end = deadline(_LONGEST_CRASH, "the crash ends")
     while not reader.ended:
         phase = reader.phase or Phase.TRIGGERED
-        until = deadline(PATIENCE[phase], f"the crash goes on from {phase.value!r}")
+        until = min(
+            deadline(PATIENCE[phase], f"the crash goes on from {phase.value!r}"), end, key=lambda by: by.at
+        )
         patience = until.left
         try:
             for line in console.follow(index, until):
