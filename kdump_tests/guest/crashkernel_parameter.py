@@ -57,18 +57,18 @@ def choose(requested: str, image: BuiltImage, accelerator: Accelerator) -> Crash
     """Pass on what was asked for; where the kernel does not know ``auto``, the distribution's own default.
 
     Raises:
-        BadInput: neither the kernel nor the distribution has a default.
+        BadInput: neither the kernel nor the distribution has a default, or the command line is not ours.
     """
     if requested == NONE:
         return CrashkernelParameter(requested, None, "left out, as asked")
-    if not isinstance(parse_setting(requested), Auto):
-        return CrashkernelParameter(requested, requested)
     if image.kernel is None:
         raise BadInput(
             f"crashkernel={requested} cannot be set on {image.image.name}",
             reason="it boots by its own boot loader, which has its own kernel command line",
             way_out="--crashkernel none leaves that line as it is",
         )
+    if not isinstance(parse_setting(requested), Auto):
+        return CrashkernelParameter(requested, requested)
     until = accelerator.deadline(60, "the kernel says whether it knows crashkernel=auto")
     if knows_auto(image.kernel, accelerator.name, until):
         return CrashkernelParameter(requested, requested)

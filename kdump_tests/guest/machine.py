@@ -14,7 +14,7 @@ from kdump_tests.guest.cache import require_space
 from kdump_tests.guest.console import Console, Line
 from kdump_tests.guest.domain import Wiring, domain_xml
 from kdump_tests.guest.file_channel import PORT, FileChannel
-from kdump_tests.guest.hypervisor import Domain, Hypervisor
+from kdump_tests.guest.hypervisor import Hypervisor
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.run import Run
 from kdump_tests.guest.shell import Login, Shell
@@ -45,7 +45,7 @@ _NEEDED_SPACE = 1 * GIB
 
 @dataclass
 class Guest:
-    """A machine that is running. Made by ``started``; everything it is made of is its own."""
+    """A machine that is running, made by ``Lab.guest``. It has a console, a shell, a channel for files."""
 
     name: str
     spec: GuestSpec
@@ -55,7 +55,6 @@ class Guest:
     shell: Shell
     files: FileChannel
     folder: Path  # in the report: console.log, domain.xml, commands.log
-    _domain: Domain
     boot_seconds: float = 0.0
     _has_port: bool | None = None
 
@@ -186,7 +185,7 @@ class Lab:
             login = Login("127.0.0.1", domain.forwarded_port(until), self.run.guest_key, self.run.host_key)
             shell = Shell(login, folder / "commands.log")
             stack.callback(shell.close)
-            yield Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder, domain)
+            yield Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder)
 
     def _wire(self, spec: GuestSpec, image: BuiltImage, home: Path, folder: Path) -> Wiring:
         until = Deadline.after(60, f"the disks of {spec.name} are made")

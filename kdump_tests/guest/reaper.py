@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import DeadlineExpired, HypervisorError
+from kdump_tests.errors import BadInput, DeadlineExpired, HypervisorError
 from kdump_tests.guest import hypervisor as hypervisors
 from kdump_tests.guest.cache import abandoned, locked, remove_tree
 from kdump_tests.guest.domain import run_of
@@ -45,9 +45,9 @@ def reap(runs: Path, cache: Path) -> Reaped:
 def _destroy_domains(connect: str, run_id: str, cache: Path) -> list[str]:
     until = Deadline.after(60, f"the guests of run {run_id} are gone from {connect}")
     gone = []
-    # No daemon, no guests.
+    # No daemon, no guests; nor with a URI that is refused, which a run may still have recorded.
     with (
-        suppress(HypervisorError, DeadlineExpired),
+        suppress(BadInput, HypervisorError, DeadlineExpired),
         hypervisors.connected(connect, cache, cache) as hypervisor,
     ):
         for domain, xml in hypervisor.domains(until):

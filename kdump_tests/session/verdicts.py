@@ -86,4 +86,5 @@ def guest_of(item: pytest.Item) -> str:
 
 
 def _is_products(report: pytest.TestReport, error: BaseException) -> bool:
-    return isinstance(error, KdumpFailure) or (isinstance(error, AssertionError) and report.when == "call")
+    said_by_a_test = isinstance(error, AssertionError | pytest.fail.Exception) and report.when == "call"
+    return isinstance(error, KdumpFailure) or said_by_a_test

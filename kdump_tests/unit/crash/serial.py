@@ -70,12 +70,12 @@ class Serial:
         self.prints(lines)
         return self.read(patience=0.05)
 
-    def read(self, patience: float = 10) -> Timeline:
+    def read(self, patience: float = 10, patience_in_all: float = 10) -> Timeline:
         """Read it as a crash of Debian's."""
 
         def deadline(_seconds: float, what: str) -> Deadline:
             self.asked.append(what)
-            return Deadline.after(patience, what)
+            return Deadline.after(patience_in_all if what == "the crash ends" else patience, what)
 
         announcement = Trigger.SYSRQ_C.value.announcement
         reader = Reader(Debian.markers, announcement, time.monotonic())

@@ -1,5 +1,6 @@
 """A crash as its console tells it: how far it got, by which line, and why no further."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_a_good_crash_ends_with_the_login_and_asks_for_no_more(serial: Serial) -
     timeline = serial.tells(*GOOD.values(), HANGS)
     assert timeline.phase is Phase.LOGIN
     assert faults(timeline) == []
-    assert len(serial.asked) == len(Phase)
+    assert len(serial.asked) == len(Phase) + 1  # one more for the crash as a whole
 
 
 def test_a_phase_is_proven_by_its_line_and_the_time_since_the_trigger(serial: Serial) -> None:
@@ -188,6 +189,14 @@ def test_progress_of_the_dump_renews_patience(serial: Serial) -> None:
     progress = [COPYING.format(percent) for percent in (0.2, 50.0, 100.0)]
     serial.falls_silent_after(*good_until(Phase.DUMP_STARTED), *progress)
     assert serial.asked.count("the crash goes on from 'dump started'") == 4
+
+
+def test_a_crash_has_an_end_however_patient_its_phases_are(serial: Serial) -> None:
+    serial.prints(good_until(Phase.DUMP_STARTED))
+    begun = time.monotonic()
+    timeline = serial.read(patience=60, patience_in_all=0.05)
+    assert time.monotonic() - begun < 30
+    assert faults(timeline)[0].endswith("after 'dump started'")
 
 
 def test_a_dump_that_stops_tells_how_far_it_came(serial: Serial) -> None:

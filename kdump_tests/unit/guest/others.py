@@ -1,5 +1,6 @@
 """Other processes, as a test needs them: they build, they hold a lock, they get killed."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,11 @@ def said(process: subprocess.Popen[str]) -> str:
 def await_file(path: Path) -> None:
     """Until there is that file."""
     wait_until(path.stat, Deadline.after(20, f"{path} is there"), retry_on=FileNotFoundError, pause=0.01)
+
+
+def endless() -> str:
+    """A time to sleep that is a name as well: no process of another test, or of another pytest, has it."""
+    return str(secrets.randbelow(1 << 40) + (1 << 40))
 
 
 def running_with(word: str) -> Sequence[psutil.Process]:

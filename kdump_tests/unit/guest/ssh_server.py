@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
@@ -52,10 +53,24 @@ def trickle(_command: str, channel: paramiko.Channel) -> None:
         channel.close()
 
 
+class _Transport(paramiko.Transport):
+    """Runs a command once its client was told that it is taken, as sshd does."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        super().__init__(peer)
+        self.taken: list[Callable[[], None]] = []
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)  # type: ignore[misc]
+        while self.taken:
+            threading.Thread(target=self.taken.pop(), daemon=True).start()
+
+
 class _Session(paramiko.ServerInterface):
-    def __init__(self, key: KeyPair, handler: Handler) -> None:
+    def __init__(self, key: KeyPair, handler: Handler, transport: _Transport) -> None:
         self._key = key
         self._handler = handler
+        self._transport = transport
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         known = username == "root" and f"{key.get_name()} {key.get_base64()}" == self._key.public
@@ -68,7 +83,7 @@ class _Session(paramiko.ServerInterface):
         return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        threading.Thread(target=self._handler, args=(command.decode(), channel), daemon=True).start()
+        self._transport.taken.append(partial(self._handler, command.decode(), channel))
         return True
 
 
@@ -104,10 +119,10 @@ class Sshd:
                 peer, _ = self._listener.accept()
             except OSError:  # closed
                 return
-            transport = paramiko.Transport(peer)
+            transport = _Transport(peer)
             transport.add_server_key(self.host_key.load())
             self._transports.append(transport)
-            transport.start_server(threading.Event(), _Session(self.login_key, self._handler))
+            transport.start_server(threading.Event(), _Session(self.login_key, self._handler, transport))
 
 
 @contextmanager

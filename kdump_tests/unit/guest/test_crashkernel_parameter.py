@@ -9,7 +9,7 @@ from kdump_tests.errors import BadInput
 from kdump_tests.guest import crashkernel_parameter
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.crashkernel_parameter import CrashkernelParameter, check_request, choose
-from kdump_tests.guest.image import Boot
+from kdump_tests.guest.image import Boot, BuiltImage
 from kdump_tests.sizes import GIB, MIB
 from kdump_tests.unit.guest.described import built_image
 
@@ -51,11 +51,24 @@ def test_auto_without_any_default_is_refused_with_the_way_out() -> None:
     assert "--crashkernel" in refusal.value.facts["way out"]
 
 
-def test_auto_on_an_image_with_its_own_boot_loader_is_refused() -> None:
+@pytest.fixture
+def firmware_booted() -> BuiltImage:
+    """An image whose own boot loader has the kernel command line."""
     image = built_image()
-    firmware = replace(image, image=image.image.model_copy(update={"boot": Boot()}))
-    with pytest.raises(BadInput, match="cannot be set on debian-12"):
-        choose("auto", firmware, TCG)
+    return replace(image, image=image.image.model_copy(update={"boot": Boot()}))
+
+
+@pytest.mark.parametrize("requested", ["auto", "256M"])
+def test_image_with_its_own_boot_loader_cannot_be_given_any(
+    firmware_booted: BuiltImage, requested: str
+) -> None:
+    with pytest.raises(BadInput, match=f"crashkernel={requested} cannot be set on debian-12") as refusal:
+        choose(requested, firmware_booted, TCG)
+    assert refusal.value.facts["way out"].startswith("--crashkernel none")
+
+
+def test_image_with_its_own_boot_loader_is_left_as_it_is_if_so_asked(firmware_booted: BuiltImage) -> None:
+    assert choose("none", firmware_booted, TCG).passed is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from kdump_tests.deadline import Deadline, wait_until
@@ -15,7 +16,7 @@ from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached, LabE
 from kdump_tests.guest import shell as shells
 from kdump_tests.guest.keys import KeyPair
 from kdump_tests.guest.shell import Login, Shell
-from kdump_tests.unit.guest.others import kill_all_with
+from kdump_tests.unit.guest.others import endless, kill_all_with
 from kdump_tests.unit.guest.ssh_server import Handler, die, execute, flood, hang, sshd, trickle
 
 
@@ -135,9 +136,10 @@ def test_endless_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_left_running_outlives_the_connection_and_is_not_waited_for(shell: Shell) -> None:
-    shell.leave_running("sleep 1732.05", soon())
+    sleep = endless()
+    shell.leave_running(f"sleep {sleep}", soon())
     shell.close()
-    assert kill_all_with("1732.05") == 1
+    assert kill_all_with(sleep) == 1
 
 
 def test_script_that_is_left_running_runs(shell: Shell, tmp_path: Path) -> None:
@@ -219,6 +221,20 @@ def test_another_host_key_is_not_the_guest(tmp_path: Path) -> None:
     with sshd() as server:
         imposter = replace(server.login, host_key=KeyPair.generate())
         failure = fails_to_enter(imposter, tmp_path, at_once())
+    assert failure.message == "somebody else answers at the guest's SSH port"
+
+
+class OtherKind(KeyPair):
+    """A host key of a kind that ours never is."""
+
+    def load(self) -> paramiko.PKey:
+        return paramiko.ECDSAKey.generate()
+
+
+def test_host_key_of_another_kind_is_not_the_guest_either(tmp_path: Path) -> None:
+    with sshd() as server:
+        login, server.host_key = server.login, OtherKind("", "")
+        failure = fails_to_enter(login, tmp_path, soon())
     assert failure.message == "somebody else answers at the guest's SSH port"
 
 

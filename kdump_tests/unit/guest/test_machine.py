@@ -1,0 +1,165 @@
+"""A booting guest is reached, or it is told at which line it failed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import NonCallableMock, create_autospec
+
+import pytest
+
+from kdump_tests.deadline import Deadline
+from kdump_tests.errors import GuestLost, GuestNotReached
+from kdump_tests.guest.accelerator import Accelerator
+from kdump_tests.guest.console import Console
+from kdump_tests.guest.file_channel import PORT, FileChannel
+from kdump_tests.guest.machine import Guest
+from kdump_tests.guest.shell import Output, Shell
+from kdump_tests.guest.spec import GuestSpec
+from kdump_tests.sizes import GIB
+from kdump_tests.unit.guest.described import built_image
+
+BOOTS = b"[    0.000000] Linux version 6.1.0\r\n[    1.0] Run /init as init process\r\n"
+# So fast a host that patience ends in a fraction of a second.
+FAST = Accelerator("kvm", "a story", 0.002)
+
+
+def guest_with(console: Console, accelerator: Accelerator = FAST) -> Guest:
+    return Guest(
+        name="debian-12-1G",
+        spec=GuestSpec("debian-12", GIB, None),
+        image=built_image(),
+        accelerator=accelerator,
+        console=console,
+        shell=create_autospec(Shell, instance=True),
+        files=create_autospec(FileChannel, instance=True),
+        folder=console.record.parent,
+    )
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Iterator[Guest]:
+    console = Console(tmp_path / "console.log")
+    yield guest_with(console)
+    console.close()
+
+
+@pytest.fixture
+def shell(guest: Guest) -> NonCallableMock:
+    shell = guest.shell
+    assert isinstance(shell, NonCallableMock)
+    return shell
+
+
+def prints(guest: Guest, what: bytes) -> None:
+    with guest.console.record.open("ab") as serial:
+        serial.write(what)
+
+
+def soon() -> Deadline:
+    return Deadline.after(10, "it is done")
+
+
+@pytest.mark.parametrize(
+    "near",
+    [
+        b"kdump-guest login: ",
+        b"[  OK  ] Started \x1b[0;1;39mssh.service\x1b[0m - OpenBSD Secure Shell server.\r\n",
+        b"[  OK  ] Started sshd.service - OpenSSH server daemon.\r\n",
+    ],
+)
+def test_guest_is_entered_once_ssh_is_near(guest: Guest, shell: NonCallableMock, near: bytes) -> None:
+    prints(guest, BOOTS + near)
+    guest.reach(0)
+    shell.connect.assert_called_once()
+    assert guest.boot_seconds > 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[    2.1] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+        "(initramfs) ",
+        'You are in emergency mode. After logging in, type "journalctl -xb"',
+        "BdsDxe: No bootable option or device was found.",
+        "[FAILED] Failed to start ssh.service - OpenBSD Secure Shell server.",
+    ],
+)
+def test_boot_that_fails_is_told_by_its_decisive_line(
+    guest: Guest, shell: NonCallableMock, line: str
+) -> None:
+    prints(guest, BOOTS + line.encode() + b"\r\nkdump-guest login: ")
+    with pytest.raises(GuestNotReached, match="the guest does not boot") as failure:
+        guest.reach(0)
+    assert failure.value.facts["decisive line"] == line.strip()
+    assert failure.value.facts["console"] == f"{guest.console.record}:3"
+    shell.connect.assert_not_called()
+
+
+def test_boot_that_stalls_is_told_with_its_last_lines(guest: Guest) -> None:
+    prints(guest, BOOTS)
+    with pytest.raises(GuestNotReached, match="debian-12-1G: the boot ends") as failure:
+        guest.reach(0)
+    assert failure.value.facts["last lines"].endswith("Run /init as init process")
+
+
+def test_machine_that_prints_nothing_is_told_as_such(guest: Guest) -> None:
+    with pytest.raises(GuestNotReached, match="the first line"):
+        guest.reach(0)
+
+
+def test_machine_that_ends_while_it_boots_is_lost(guest: Guest) -> None:
+    prints(guest, BOOTS)
+    guest.console.machine_ended()
+    with pytest.raises(GuestLost, match="ended while it booted") as failure:
+        guest.reach(0)
+    assert failure.value.facts["console"] == str(guest.console.record)
+
+
+def test_login_of_an_earlier_boot_does_not_count(guest: Guest) -> None:
+    prints(guest, BOOTS + b"kdump-guest login: \r\n")
+    guest.reach(0)
+    with pytest.raises(GuestNotReached, match="the first line"):
+        guest.reach(guest.console.end)
+
+
+def test_ssh_that_does_not_answer_is_told_with_the_console(guest: Guest, shell: NonCallableMock) -> None:
+    shell.connect.side_effect = GuestNotReached("SSH does not come up", reason="refused")
+    prints(guest, BOOTS + b"kdump-guest login: ")
+    with pytest.raises(GuestNotReached, match="SSH does not come up") as failure:
+        guest.reach(0)
+    assert failure.value.facts["reason"] == "refused"
+    assert failure.value.facts["console"] == str(guest.console.record)
+
+
+def test_machine_that_is_gone_is_not_alive(guest: Guest) -> None:
+    guest.require_alive()
+    guest.console.close()
+    with pytest.raises(GuestLost, match="QEMU ended"):
+        guest.require_alive()
+
+
+@pytest.mark.parametrize(("status", "way"), [(0, "files"), (1, "shell")])
+def test_file_takes_the_fast_way_where_there_is_one(
+    guest: Guest, shell: NonCallableMock, status: int, way: str
+) -> None:
+    shell.attempt.return_value = Output("test", status, "", "")
+    guest.fetch("/vmcore", guest.folder / "copy", 1, soon())
+    used = [name for name in ("files", "shell") if getattr(guest, name).fetch.called]
+    assert used == [way]
+
+
+def test_port_is_looked_for_once(guest: Guest, shell: NonCallableMock) -> None:
+    shell.attempt.return_value = Output("test", 0, "", "")
+    assert guest.has_file_port()
+    assert guest.has_file_port()
+    shell.attempt.assert_called_once()
+    assert shell.attempt.call_args.args == ("test", "-c", PORT)
+
+
+def test_deadlines_name_the_guest(guest: Guest) -> None:
+    assert guest.command_deadline().what == "debian-12-1G: a command ends"
+
+
+def test_files_are_read_by_one_command(guest: Guest, shell: NonCallableMock) -> None:
+    shell.run.return_value = "one\ntwo\n"
+    assert guest.read("/one", "/two") == "one\ntwo\n"
+    assert shell.run.call_args.args == ("cat", "--", "/one", "/two")

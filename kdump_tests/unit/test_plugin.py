@@ -1,0 +1,52 @@
+"""The plugin refuses a plan before anything else, and lays tests out over the memory tiers."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Pytest = Callable[..., subprocess.CompletedProcess[str]]
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Pytest:
+    """The suite, collected and not run, by a pytest of its own."""
+
+    def collect(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider",
+             f"--reports={tmp_path}/reports", *arguments],
+            cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    return collect
+
+
+def test_tests_that_look_see_every_tier_and_those_that_crash_the_first(
+    suite: Pytest, tmp_path: Path
+) -> None:
+    collected = suite("--memory=1G,2G").stdout
+    assert "test_capture_kernel_is_loaded[debian-12-1G]" in collected
+    assert "test_capture_kernel_is_loaded[debian-12-2G]" in collected
+    assert "test_vmcore_is_complete[debian-12-1G]" in collected
+    assert "test_vmcore_is_complete[debian-12-2G]" not in collected
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--image=debian-99", "BadInput: there is no image 'debian-99'"),
+        ("--vcpus=0", "vcpus: Input should be greater than or equal to 1"),
+    ],
+)
+def test_plan_that_cannot_be_carried_out_ends_the_session_with_its_reason(
+    suite: Pytest, argument: str, words: str
+) -> None:
+    refused = suite(argument)
+    assert refused.returncode == 64
+    assert words in refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
