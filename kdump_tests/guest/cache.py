@@ -14,7 +14,7 @@ import filelock
 import platformdirs
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import LabError, NoSpace
+from kdump_tests.errors import BadInput, LabError, NoSpace
 from kdump_tests.sizes import GIB
 from kdump_tests.steps import step
 
@@ -34,7 +34,11 @@ def locked(path: Path, until: Deadline) -> Iterator[None]:
     Raises:
         DeadlineExpired: the other process held it too long.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        way_out = "point KDUMP_VERIFY_CACHE to a folder that can be written to"
+        raise BadInput(f"{path.parent} cannot be made", reason=error, way_out=way_out) from None
     lock = filelock.FileLock(path)
     try:
         lock.acquire(blocking=False)

@@ -18,6 +18,9 @@ def dump_directories(shell: Shell, target: str, until: Deadline) -> tuple[DumpDi
     output = shell.attempt(
         "find", target, "-mindepth", "1", "-maxdepth", "2", "-printf", r"%d %y %m %u %s %p\0", until=until
     )
+    # 1 is find's own: the target is missing, or part of it cannot be read.
+    if output.status not in {0, 1}:
+        raise LabError("the guest cannot list its dumps", command=output.command, said=output.stderr.strip())
     return parse_listing(output.stdout)
 
 

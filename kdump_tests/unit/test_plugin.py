@@ -36,17 +36,8 @@ def test_tests_that_look_see_every_tier_and_those_that_crash_the_first(
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.parametrize(
-    ("argument", "words"),
-    [
-        ("--image=debian-99", "BadInput: there is no image 'debian-99'"),
-        ("--vcpus=0", "vcpus: Input should be greater than or equal to 1"),
-    ],
-)
-def test_plan_that_cannot_be_carried_out_ends_the_session_with_its_reason(
-    suite: Pytest, argument: str, words: str
-) -> None:
-    refused = suite(argument)
+def test_plan_that_cannot_be_carried_out_ends_the_session_with_its_reason(suite: Pytest) -> None:
+    refused = suite("--vcpus=0")
     assert refused.returncode == 64
-    assert words in refused.stdout + refused.stderr
+    assert "vcpus: Input should be greater than or equal to 1" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr

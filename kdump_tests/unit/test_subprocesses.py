@@ -1,6 +1,7 @@
 """Programs of the host: found or missed, in time or killed, and quoted when they fail."""
 
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -99,7 +100,9 @@ def test_a_program_has_the_environment_it_is_given() -> None:
 
 def test_a_deadline_ends_the_program_and_all_that_it_started(tmp_path: Path) -> None:
     child = tmp_path / "child"
+    begun = time.monotonic()
     with pytest.raises(DeadlineExpired, match="not in time: the program ends") as caught:
         shell(f"sleep 60 & echo $! > {child}; wait", until=Deadline.after(0.5, "the program ends"))
+    assert time.monotonic() - begun < 10
     assert "sleep 60" in caught.value.facts["command"]
     wait_until(lambda: require_gone(int(child.read_text())), soon(), retry_on=AssertionError)

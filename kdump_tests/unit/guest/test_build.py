@@ -5,6 +5,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import filelock
 import pytest
 
 from kdump_tests.errors import BadInput, ImageError, NoSpace
@@ -39,6 +40,17 @@ def test_image_is_built_once_and_found_again(tmp_path: Path) -> None:
     first, second = images.get("story"), images.get("story")
     assert first == second
     assert (tmp_path / "images" / "count").read_text() == "built\n"
+
+
+@as_root
+def test_built_image_is_found_while_another_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = store(tmp_path)
+    built = images.get("story")
+    monkeypatch.setattr(build, "_BUILD_SECONDS", 0.1)
+    with filelock.FileLock(images.cache / "locks" / "image story.lock"):
+        assert images.get("story") == built
 
 
 @as_root

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import DeadlineExpired, LabError, NoSpace
+from kdump_tests.errors import BadInput, DeadlineExpired, LabError, NoSpace
 from kdump_tests.guest.cache import (
     abandoned,
     default_cache,
@@ -176,3 +176,13 @@ def test_cache_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KDUMP_VERIFY_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere/else")
     assert default_cache() == Path("/somewhere/else/kdump-verify")
+
+
+def test_cache_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(BadInput, match="cannot be made") as refused,
+        locked(tmp_path / "file" / "locks" / "a.lock", Deadline.after(1, "the lock")),
+    ):
+        pytest.fail("nothing can be locked there")
+    assert "KDUMP_VERIFY_CACHE" in refused.value.facts["way out"]

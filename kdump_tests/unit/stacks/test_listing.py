@@ -1,13 +1,16 @@
 """What lies at a dump target, by the guest's word: taken as it is, or refused."""
 
 from contextlib import suppress
+from unittest.mock import create_autospec
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kdump_tests.deadline import Deadline
 from kdump_tests.errors import LabError
-from kdump_tests.stacks.listing import parse_listing
+from kdump_tests.guest.shell import Output, Shell
+from kdump_tests.stacks.listing import dump_directories, parse_listing
 from kdump_tests.stacks.stack import DumpDirectory, SavedFile
 
 REAL = (
@@ -66,3 +69,17 @@ def test_an_entry_of_another_form_is_refused_and_shown(entry: str) -> None:
     with pytest.raises(LabError, match="unknown form") as caught:
         parse_listing(f"{REAL}{entry}\0")
     assert caught.value.facts["entry"] == repr(entry)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_missing_target_holds_no_dumps(status: int) -> None:
+    shell = create_autospec(Shell, instance=True)
+    shell.attempt.return_value = Output("find", status, "", "find: '/var/crash': No such file or directory")
+    assert dump_directories(shell, "/var/crash", Deadline.after(1, "a listing")) == ()
+
+
+def test_guest_that_cannot_list_is_no_guest_without_dumps() -> None:
+    shell = create_autospec(Shell, instance=True)
+    shell.attempt.return_value = Output("find", 127, "", "sh: find: not found")
+    with pytest.raises(LabError, match="cannot list its dumps"):
+        dump_directories(shell, "/var/crash", Deadline.after(1, "a listing"))
