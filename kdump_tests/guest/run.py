@@ -19,6 +19,7 @@ from pathlib import Path
 import filelock
 import psutil
 
+from kdump_tests.deadline import Deadline, wait_until
 from kdump_tests.errors import BadInput, LabError
 from kdump_tests.guest.cache import remove_tree
 from kdump_tests.guest.keys import KeyPair
@@ -81,12 +82,15 @@ def end(folder: Path) -> tuple[str, ...]:
     for process in victims:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             process.kill()
-    _, alive = psutil.wait_procs(victims, timeout=_GRACE_SECONDS)
+    until = Deadline.after(_GRACE_SECONDS, f"the processes of {folder} are dead")
+    while (alive := [process for process in victims if not _is_dead(process)]) and not until.expired:
+        time.sleep(0.01)
     if alive:
         pids = ", ".join(str(process.pid) for process in alive)
         raise LabError(f"processes of {folder} survive SIGKILL", pids=pids)
     if folder.exists():
-        remove_tree(folder)
+        # libvirt's own thread may be removing what it kept of a domain that just ended.
+        wait_until(lambda: remove_tree(folder), until, retry_on=(OSError, LabError))
     return named
 
 
@@ -123,6 +127,14 @@ def _claimed(folder: Path) -> Iterator[bool]:
         yield not fresh
     finally:
         lock.release()
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """Whether it runs no more. A zombie does not: its parent, perhaps a container's init, may never look."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _connect_of(folder: Path) -> str:
