@@ -152,7 +152,8 @@ class _Session:
         terminalreporter.write_line(f"report: {self.report.page}")
 
     def pytest_unconfigure(self) -> None:
-        """Give signals back."""
+        """Whatever a signal cut short on the way out is done here; then give signals back."""
+        self._sweep()
         self._stack.close()
 
     def _on_step(self, step: Step) -> None:
