@@ -23,7 +23,7 @@ import libvirt
 import libvirt_qemu
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import BadInput, DeadlineExpired, HypervisorError
+from kdump_tests.errors import BadInput, DeadlineExpired, HypervisorError, LabError
 from kdump_tests.guest.cache import locked, publish, staging
 
 T = TypeVar("T")
@@ -143,6 +143,8 @@ def connected(uri: str, folder: Path, cache: Path) -> Iterator[Hypervisor]:
     try:
         yield Hypervisor(uri, opened)
     finally:
+        if uri == EMBEDDED:
+            _keep_capabilities(folder / "v", cache)
         with suppress(HypervisorError, DeadlineExpired):
             call(opened.close, Deadline.after(10, "libvirt closes"))
 
@@ -199,24 +201,32 @@ def _open(uri: str, until: Deadline) -> Any:
 def _embedded(root: Path, cache: Path, until: Deadline) -> Any:
     (root / "etc").mkdir(parents=True)
     (root / "etc" / "qemu.conf").write_text(_QEMU_CONF.format(uid=os.geteuid(), gid=os.getegid()))
-    kept = cache / "libvirt" / library_version()
-    known = root / "cache" / "qemu" / "capabilities"
-    # What libvirt found out about each QEMU binary, 3 s of asking; libvirt itself checks that it holds.
+    # What libvirt found out about each QEMU binary, 4 s of asking; libvirt itself checks that it holds.
+    kept, known = _capabilities(root, cache)
     if kept.is_dir():
         shutil.copytree(kept, known)
-    opened = _open(f"{EMBEDDED}?root={root}", until)
-    if not kept.is_dir() and known.is_dir():
-        _keep(known, kept, cache)
-    return opened
+    return _open(f"{EMBEDDED}?root={root}", until)
 
 
-def _keep(known: Path, kept: Path, cache: Path) -> None:
-    with locked(cache / "locks" / "libvirt.lock", Deadline.after(30, "libvirt's findings are kept")):
-        if kept.is_dir():
-            return
-        with staging(kept.parent) as folder:
-            shutil.copytree(known, folder, dirs_exist_ok=True)
-            publish(folder, kept)
+def _keep_capabilities(root: Path, cache: Path) -> None:
+    """Keep libvirt's findings for later runs. It asks a QEMU as it starts the first guest with it."""
+    kept, known = _capabilities(root, cache)
+    if kept.is_dir() or not known.is_dir():
+        return
+    # Nice to have, so no reason to fail.
+    with (
+        suppress(LabError, OSError),
+        locked(cache / "locks" / "libvirt.lock", Deadline.after(30, "libvirt's findings are kept")),
+    ):
+        if not kept.is_dir():
+            with staging(kept.parent) as folder:
+                shutil.copytree(known, folder, dirs_exist_ok=True)
+                publish(folder, kept)
+
+
+def _capabilities(root: Path, cache: Path) -> tuple[Path, Path]:
+    """Where libvirt's findings lie between runs, and where it looks for them."""
+    return cache / "libvirt" / library_version(), root / "cache" / "qemu" / "capabilities"
 
 
 def _require_local(uri: str) -> None:

@@ -103,7 +103,7 @@ def test_image_without_a_kernel_is_booted_by_firmware_off_its_disk() -> None:
 
 @pytest.mark.parametrize(
     ("accelerator", "kind", "mode", "left_out"),
-    [(TCG, "qemu", "maximum", ["cx16"]), (KVM, "kvm", "host-passthrough", [])],
+    [(TCG, "qemu", "maximum", ["cx16", "erms", "fsrm"]), (KVM, "kvm", "host-passthrough", [])],
 )
 def test_cpu_is_the_best_that_the_accelerator_has(
     accelerator: Accelerator, kind: str, mode: str, left_out: list[str]
