@@ -104,7 +104,7 @@ def _reap(_options: argparse.Namespace, places: Places) -> int:
     reaped = reap(places.runs, places.cache)
     for kind, things in (
         ("run", reaped.runs), ("process", reaped.processes),
-        ("domain", reaped.domains), ("half-built image", reaped.stagings),
+        ("domain", reaped.domains), ("half-made", reaped.stagings),
     ):  # fmt: skip
         for thing in things:
             print(f"removed {kind} {thing}")

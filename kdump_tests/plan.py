@@ -33,6 +33,7 @@ class Plan(pydantic.BaseModel):
     vcpus: Annotated[int, pydantic.Field(ge=1, le=64)] = 1
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     connect: str = EMBEDDED
+    cold: bool = False
 
     @classmethod
     def of(cls, **choices: object) -> Self:
@@ -78,5 +79,6 @@ class Plan(pydantic.BaseModel):
             "vcpus": str(self.vcpus),
             "accelerator": self.accelerator,
             "libvirt": self.connect,
+            "guests": "booted cold" if self.cold else "forked from saved states",
             "trigger": str(self.trigger),
         }

@@ -22,8 +22,9 @@ from kdump_tests.guest.crashkernel_parameter import CrashkernelParameter, choose
 from kdump_tests.guest.facts import KernelFacts, Witnesses, kernel_facts, witnesses
 from kdump_tests.guest.hypervisor import library_version
 from kdump_tests.guest.image import BuiltImage, Image
+from kdump_tests.guest.lab import Lab
 from kdump_tests.guest.laboratory import QEMU, Places, opened
-from kdump_tests.guest.machine import Guest, Lab
+from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.run import default_base, end
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.plan import Plan
@@ -68,6 +69,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="'auto' (default) takes KVM if a kernel boots under it, else TCG",
     )  # fmt: skip
     group.addoption(
+        "--cold", action="store_true",
+        help="boot every guest, instead of forking it from the state of one that was armed before",
+    )  # fmt: skip
+    group.addoption(
         "--connect", metavar="URI", help="libvirt (default: qemu:///embed, which needs no daemon)"
     )
     group.addoption(
@@ -92,6 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
             vcpus=option.vcpus,
             accelerator=option.accel,
             connect=option.connect,
+            cold=option.cold,
         )
         Image.load(plan.image)
     except LabError as error:
@@ -209,6 +215,12 @@ class Laboratory:
     stack: Stack
     parameter: CrashkernelParameter
 
+    def armed(self, guest: Guest) -> bool:
+        """Whether kdump is, once a booted guest has done all it will do for it."""
+        until = guest.deadline(_SETTLE_SECONDS, "kdump is armed or has given up")
+        self.stack.settle(guest.shell, until)
+        return self.stack.state(guest.shell, guest.command_deadline()).armed
+
 
 @pytest.fixture(scope="session")
 def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
@@ -217,13 +229,14 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
     places = Places(default_cache(), default_base())
     with ExitStack() as stack:
         try:
-            lab, image = stack.enter_context(opened(places, plan.image, plan.accelerator, plan.connect))
+            opening = opened(places, plan.image, plan.accelerator, plan.connect, cold=plan.cold)
+            lab, image = stack.enter_context(opening)
             session.run_folder = lab.run.folder
             parameter = choose(plan.crashkernel, image, lab.accelerator)
         except LabError as error:
             session.stop(error)
-        chosen = lab.accelerator
-        session.report.record(facts.Accelerator(chosen.name, chosen.because, chosen.factor))
+        found = lab.accelerator
+        session.report.record(facts.Accelerator(found.name, found.because, found.factor))
         yield Laboratory(lab, image, STACKS[image.image.stack], parameter)
 
 
@@ -234,10 +247,8 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     wanted: GuestSpec = request.param
     parameter = laboratory.parameter
     spec = plan.spec(wanted.memory, parameter.passed)
-    with laboratory.lab.guest(spec, laboratory.image, report.guest_folder(spec.name)) as guest:
-        laboratory.stack.settle(
-            guest.shell, guest.deadline(_SETTLE_SECONDS, "kdump is armed or has given up")
-        )
+    folder = report.guest_folder(spec.name)
+    with laboratory.lab.guest(spec, laboratory.image, folder, laboratory.armed) as guest:
         seen = Tier(
             guest=guest,
             parameter=parameter,

@@ -4,6 +4,7 @@ Safe with several processes and with a kill at any moment: work happens in a sta
 goal, under a lock that the kernel releases when its holder dies, and is published by one rename.
 """
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-from kdump_tests.deadline import Deadline
+from kdump_tests.deadline import Deadline, wait_until
 from kdump_tests.errors import BadInput, LabError, NoSpace
 from kdump_tests.sizes import GIB
 from kdump_tests.steps import step
@@ -57,6 +58,28 @@ def locked(path: Path, until: Deadline) -> Iterator[None]:
 
 
 @contextmanager
+def shared(path: Path, until: Deadline) -> Iterator[None]:
+    """Hold the lock at ``path`` together with others who only look; who changes things is kept out.
+
+    Raises:
+        DeadlineExpired: somebody changed things for too long.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # filelock's locks are flock(2)'s too, but only ever exclusive.
+    handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            wait_until(
+                lambda: fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB), until, retry_on=BlockingIOError
+            )
+        except BlockingIOError:
+            raise until.error(lock=path) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def staging(parent: Path) -> Iterator[Path]:
     """A folder to work in, gone at the end unless published. Call under the lock that guards ``parent``."""
     parent.mkdir(parents=True, exist_ok=True)
@@ -78,9 +101,17 @@ def publish(folder: Path, goal: Path) -> None:
     _fsync(goal.parent)
 
 
-def abandoned(root: Path) -> tuple[Path, ...]:
-    """Staging folders of images below ``root``; only those under a free lock are abandoned."""
-    return tuple(root.glob(f"images/*/{_STAGING}"))
+def abandoned(root: Path) -> tuple[tuple[Path, Path], ...]:
+    """Staging folders of images and states below ``root``, each with the lock that guards it.
+
+    Only those under a free lock are abandoned.
+    """
+    kinds = {"image": "images", "state": "states"}
+    return tuple(
+        (folder, root / "locks" / f"{kind} {folder.parent.name}.lock")
+        for kind, place in kinds.items()
+        for folder in root.glob(f"{place}/*/{_STAGING}")
+    )
 
 
 def remove_tree(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A guest's spec as libvirt's domain XML, built as a tree."""
 
 import hashlib
+import uuid
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from kdump_tests.crashkernel.probe import TCG_WITHOUT
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.file_channel import PORT_NAME
 from kdump_tests.guest.image import BuiltImage
-from kdump_tests.guest.spec import GuestSpec
+from kdump_tests.guest.spec import GuestSpec, Link
 
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 _OURS = "https://kdump-verify.invalid/run"
@@ -31,11 +32,17 @@ class Wiring:
     """Where a guest's ends are tied to this host: in the run's folder, but for the record."""
 
     run_id: str
+    guest: str  # this guest's own name, which a domain that was saved before may not bear
     root_disk: Path
     disks: tuple[Path, ...]
     console: Path
     files: Path
     credentials: tuple[tuple[str, Path], ...]  # systemd credentials, name and file
+
+
+def mac_address(guest: str, link: Link) -> str:
+    """The address of a guest on a private link: another one for every guest, locally administered."""
+    return "52:54:00:" + hashlib.sha256(f"{guest}/{link.name}".encode()).digest()[:3].hex(":")
 
 
 def domain_xml(
@@ -44,6 +51,8 @@ def domain_xml(
     """The XML of a transient domain."""
     domain = ET.Element("domain", type="kvm" if accelerator.name == "kvm" else "qemu")
     _add(domain, "name", name)
+    # Of the name, as a saved state goes on only under the name and the uuid it was saved with.
+    _add(domain, "uuid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"{_OURS}/{name}")))
     # How a later run, or `reap`, knows whose guest this is.
     _add(_add(domain, "metadata"), f"{{{_OURS}}}run", id=wiring.run_id)
     _add(domain, "memory", str(spec.memory), unit="b")
@@ -63,7 +72,7 @@ def domain_xml(
     firmware_config = _add(domain, "sysinfo", type="fwcfg")
     for credential, file in wiring.credentials:
         _add(firmware_config, "entry", name=f"opt/io.systemd.credentials/{credential}", file=str(file))
-    _add_network(domain, spec, name, wiring.run_id)
+    _add_network(domain, spec, wiring)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode")
 
@@ -130,7 +139,7 @@ def _add_disk(devices: ET.Element, target: str, path: Path, serial: str | None) 
         _add(disk, "serial", serial)
 
 
-def _add_network(domain: ET.Element, spec: GuestSpec, name: str, run_id: str) -> None:
+def _add_network(domain: ET.Element, spec: GuestSpec, wiring: Wiring) -> None:
     """SSH forwarded from a port of 127.0.0.1 that QEMU picks, and the spec's private links.
 
     libvirt 9's own XML for a forwarded port needs passt, which few hosts have, and its multicast segments
@@ -144,9 +153,9 @@ def _add_network(domain: ET.Element, spec: GuestSpec, name: str, run_id: str) ->
     ]  # fmt: skip
     for number, link in enumerate(spec.links, 1):
         # One group per run and link, administratively scoped (RFC 2365), on loopback alone.
-        group = hashlib.sha256(f"{run_id}/{link.name}".encode()).digest()
+        group = hashlib.sha256(f"{wiring.run_id}/{link.name}".encode()).digest()
         address = f"239.{group[0]}.{group[1]}.{group[2]}:{20000 + int.from_bytes(group[3:5], 'big') % 20000}"
-        mac = "52:54:00:" + hashlib.sha256(f"{name}/{link.name}".encode()).digest()[:3].hex(":")
+        mac = mac_address(wiring.guest, link)
         arguments += [
             "-netdev", f"socket,id=link{number},mcast={address},localaddr=127.0.0.1",
             "-device", f"virtio-net-pci,netdev=link{number},bus=pcie.0,addr={_FIRST_SLOT + number:#x},"

@@ -25,6 +25,7 @@ import libvirt_qemu
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, DeadlineExpired, HypervisorError, LabError
 from kdump_tests.guest.cache import locked, publish, staging
+from kdump_tests.sizes import KIB
 
 T = TypeVar("T")
 
@@ -52,18 +53,40 @@ _running = False
 
 @dataclass(frozen=True)
 class Domain:
-    """A guest as libvirt knows it."""
+    """A guest as libvirt knows it. ``_listener`` is libvirt's number of who is told of its end."""
 
     name: str
     _handle: Any
+    _listener: int | None = None
+
+    def save(self, file: Path, until: Deadline) -> None:
+        """Freeze the machine into a file of mode 0600; it is gone then, its disks as they were.
+
+        Raises:
+            HypervisorError: it could not be saved; the machine runs on.
+        """
+        call(lambda: self._handle.save(str(file)), until)
+        self._stop_listening(until)
+
+    def real_memory(self, until: Deadline) -> int:
+        """Bytes of this host's memory that its QEMU has in use."""
+        return int(call(self._handle.memoryStats, until)["rss"]) * KIB
 
     def destroy(self, until: Deadline) -> None:
         """Pull the plug. A guest that is gone already is fine."""
+        self._stop_listening(until)
         try:
             call(self._handle.destroy, until)
         except HypervisorError:
             if self.is_active(until):
                 raise
+
+    def _stop_listening(self, until: Deadline) -> None:
+        """Each domain has its one listener, also the next of the same uuid: libvirt refuses a second."""
+        if self._listener is not None:
+            connection = self._handle.connect()
+            with suppress(HypervisorError):  # it was told, or nobody is there any more
+                call(lambda: connection.domainEventDeregisterAny(self._listener), until)
 
     def is_active(self, until: Deadline) -> bool:
         """Whether QEMU still runs."""
@@ -98,17 +121,39 @@ class Hypervisor:
         Raises:
             HypervisorError: libvirt or QEMU refused; carries their words.
         """
+        # Paused at first: a machine that ended before anybody listened would be waited for in vain.
+        handle = call(lambda: self._handle.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED), until)
+        return self._let_run(handle, until, ended)
 
+    def restore(
+        self, memory: Path, xml: str, name: str, until: Deadline, ended: Callable[[], None]
+    ) -> Domain:
+        """Let a saved domain go on where it was frozen, with the files and ports that ``xml`` names.
+
+        Its name and uuid must be those it was saved with.
+
+        Raises:
+            HypervisorError: libvirt or QEMU refused; carries their words.
+        """
+        call(lambda: self._handle.restoreFlags(str(memory), xml, libvirt.VIR_DOMAIN_SAVE_PAUSED), until)
+        return self._let_run(call(lambda: self._handle.lookupByName(name), until), until, ended)
+
+    def has(self, name: str, until: Deadline) -> bool:
+        """Whether a domain of that name runs."""
+        handles = call(lambda: self._handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE), until)
+        return any(handle.name() == name for handle in handles)
+
+    def _let_run(self, handle: Any, until: Deadline, ended: Callable[[], None]) -> Domain:
         def on_event(_connection: Any, _domain: Any, event: int, _detail: int, _data: Any) -> None:
             if event in {libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED}:
                 ended()
 
-        # Paused at first: a machine that ended before anybody listened would be waited for in vain.
-        handle = call(lambda: self._handle.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED), until)
         lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
-        call(lambda: self._handle.domainEventRegisterAny(handle, lifecycle, on_event, None), until)
+        listener = call(
+            lambda: self._handle.domainEventRegisterAny(handle, lifecycle, on_event, None), until
+        )
         call(handle.resume, until)
-        return Domain(handle.name(), handle)
+        return Domain(handle.name(), handle, listener)
 
     def domains(self, until: Deadline) -> tuple[tuple[Domain, str], ...]:
         """Every active domain with its XML."""

@@ -1,30 +1,21 @@
-"""A guest: booted from a spec, looked at through its console and its shell, gone at the end."""
+"""A guest: looked at through its console and its shell."""
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached, HypervisorError
+from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached
 from kdump_tests.guest.accelerator import Accelerator
-from kdump_tests.guest.cache import require_space
 from kdump_tests.guest.console import Console, Line
-from kdump_tests.guest.domain import Wiring, domain_xml
 from kdump_tests.guest.file_channel import PORT, FileChannel
-from kdump_tests.guest.hypervisor import Hypervisor
 from kdump_tests.guest.image import BuiltImage
-from kdump_tests.guest.run import Run
-from kdump_tests.guest.shell import Login, Shell
+from kdump_tests.guest.shell import Shell
 from kdump_tests.guest.spec import GuestSpec
-from kdump_tests.sizes import GIB
-from kdump_tests.steps import step
-from kdump_tests.subprocesses import run as run_program
 
 # Seconds of the reference machine (see accelerator.py); a boot to SSH takes 40 there.
-_START_SECONDS = 60.0
 _FIRST_LINE_SECONDS = 30.0
 _BOOT_SECONDS = 240.0
 _SSH_SECONDS = 60.0
@@ -39,13 +30,18 @@ _BOOT_FAILED = re.compile(
     r"Kernel panic - not syncing|You are in emergency mode|Give root password for maintenance|\(initramfs\)"
     r"|BdsDxe: No bootable option|No bootable device|Failed to start .*(ssh|OpenSSH)"
 )
-# An overlay that takes a boot, a full dump of a small guest, and logs.
-_NEEDED_SPACE = 1 * GIB
+
+
+class Origin(StrEnum):
+    """How a guest came to be."""
+
+    COLD_BOOT = "cold boot"
+    FORK = "fork of a saved state"
 
 
 @dataclass
 class Guest:
-    """A machine that is running, made by ``Lab.guest``. It has a console, a shell, a channel for files."""
+    """A running machine, made by ``lab.Lab.guest``. It has a console, a shell, a channel for files."""
 
     name: str
     spec: GuestSpec
@@ -55,7 +51,9 @@ class Guest:
     shell: Shell
     files: FileChannel
     folder: Path  # in the report: console.log, domain.xml, commands.log
-    boot_seconds: float = 0.0
+    boot_seconds: float = 0.0  # until SSH answered, by whichever origin
+    origin: Origin = Origin.COLD_BOOT
+    origin_because: str = ""  # why it is that one, where the other was to be expected; else what is known
     _has_port: bool | None = None
 
     def deadline(self, seconds: float, what: str) -> Deadline:
@@ -137,73 +135,4 @@ class Guest:
             decisive_line=line.text.strip(),
             last_lines=self.console.tail(8),
             console=f"{self.console.record}:{line.number}",
-        )
-
-
-@dataclass
-class Lab:
-    """Where guests are made: one run, one hypervisor, one accelerator."""
-
-    run: Run
-    hypervisor: Hypervisor
-    accelerator: Accelerator
-    _count: int = 0
-
-    @contextmanager
-    def guest(self, spec: GuestSpec, image: BuiltImage, folder: Path) -> Iterator[Guest]:
-        """A guest that answers by SSH. ``folder`` gets its console and all else that a report keeps."""
-        self._count += 1
-        number = self._count
-        require_space(self.run.folder, _NEEDED_SPACE, f"the disk of {spec.name}")
-        with ExitStack() as stack:
-            with step(spec.name, "booting"):
-                guest = stack.enter_context(self._started(spec, image, folder, number))
-                guest.reach(0)
-            yield guest
-
-    @contextmanager
-    def _started(self, spec: GuestSpec, image: BuiltImage, folder: Path, number: int) -> Iterator[Guest]:
-        home = self.run.folder / f"g{number}"
-        home.mkdir()
-        name = f"kv-{self.run.id}-{number}-{spec.name}"
-        wiring = self._wire(spec, image, home, folder)
-        until = self.accelerator.deadline(_START_SECONDS, f"{spec.name} starts")
-        xml = domain_xml(spec, name, image, self.accelerator, wiring)
-        (folder / "domain.xml").write_text(xml)
-        with ExitStack() as stack:
-            console = Console(wiring.console)
-            stack.callback(console.close)
-            files = FileChannel(wiring.files)
-            stack.callback(files.close)
-            try:
-                domain = self.hypervisor.start(xml, until, ended=console.machine_ended)
-            except HypervisorError as error:
-                raise HypervisorError(
-                    f"{spec.name} cannot be started", reason=error.message, domain=folder / "domain.xml"
-                ) from None
-            stack.callback(lambda: domain.destroy(Deadline.after(60, f"{spec.name} is gone")))
-            login = Login("127.0.0.1", domain.forwarded_port(until), self.run.guest_key, self.run.host_key)
-            shell = Shell(login, folder / "commands.log")
-            stack.callback(shell.close)
-            yield Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder)
-
-    def _wire(self, spec: GuestSpec, image: BuiltImage, home: Path, folder: Path) -> Wiring:
-        until = Deadline.after(60, f"the disks of {spec.name} are made")
-        root = home / "root.qcow2"
-        run_program(["qemu-img", "create", "-q", "-f", "qcow2", "-b", image.disk, "-F", "raw", root], until)
-        disks = tuple(home / f"{disk.serial}.qcow2" for disk in spec.disks)
-        for disk, path in zip(spec.disks, disks, strict=True):
-            run_program(["qemu-img", "create", "-q", "-f", "qcow2", path, str(disk.size)], until)
-        authorized = home / "authorized_keys"
-        authorized.write_text(self.run.guest_key.public + "\n")
-        host_key = home / "host_key"
-        host_key.touch(mode=0o600)
-        host_key.write_text(self.run.host_key.private)
-        return Wiring(
-            run_id=self.run.id,
-            root_disk=root,
-            disks=disks,
-            console=folder / "console.log",
-            files=home / "files.sock",
-            credentials=(("ssh.authorized_keys.root", authorized), ("guest.ssh-host-key", host_key)),
         )

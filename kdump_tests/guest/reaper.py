@@ -1,4 +1,4 @@
-"""Finding and removing what killed runs left: QEMU processes, domains, overlays, half-built images."""
+"""Finding and removing what killed runs left: QEMU processes, domains, overlays, what is half-made."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,14 +60,10 @@ def _destroy_domains(connect: str, run_id: str, cache: Path) -> list[str]:
 def _clear_stagings(cache: Path) -> list[Path]:
     """Half-made things whose maker is dead: the lock that guards them is free."""
     cleared = []
-    for folder in abandoned(cache):
+    for folder, lock in abandoned(cache):
         free_now = Deadline.after(0, "the lock is free")
-        with suppress(DeadlineExpired), locked(_lock_of(folder, cache), free_now):
+        with suppress(DeadlineExpired), locked(lock, free_now):
             if folder.exists():
                 remove_tree(folder)
                 cleared.append(folder)
     return cleared
-
-
-def _lock_of(staging: Path, cache: Path) -> Path:
-    return cache / "locks" / f"image {staging.parent.name}.lock"

@@ -46,10 +46,13 @@ class Output:
 
 
 class Shell:
-    """Commands on the machine, each written to a log with its status and duration."""
+    """Commands on the machine, each written to a log with its status and duration.
+
+    ``login`` is how it is entered the next time; a connection that stands is not touched by a change.
+    """
 
     def __init__(self, login: Login, log: Path) -> None:
-        self._login = login
+        self.login = login
         self._log = log
         self._client: paramiko.SSHClient | None = None
 
@@ -74,7 +77,7 @@ class Shell:
             wait_until(attempt, until, retry_on=(OSError, EOFError, paramiko.SSHException), pause=0.1)
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise GuestNotReached(
-                f"SSH does not come up at {self._login.address}:{self._login.port}",
+                f"SSH does not come up at {self.login.address}:{self.login.port}",
                 waited_for=until.what,
                 reason=f"{type(error).__name__}: {error}",
             ) from None
@@ -181,7 +184,7 @@ class Shell:
                 log.write(f"$ {command}\n  ({outcome}, {time.monotonic() - begun:.2f} s)\n")
 
     def _open(self, seconds: float) -> paramiko.SSHClient:
-        login = self._login
+        login = self.login
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         host_key = login.host_key.load()

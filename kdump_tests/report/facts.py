@@ -17,14 +17,17 @@ What the guests run on; every duration was allowed to take ``time_factor`` times
     {"kind": "accelerator", "name": "tcg", "because": "/dev/kvm is absent", "time_factor": 11.5}
 
 A guest is up. ``crashkernel_requested`` is what the plan says, ``crashkernel_passed`` what the kernel
-was given, ``crashkernel_because`` why these differ. ``boot_seconds`` runs from power on to a shell::
+was given, ``crashkernel_because`` why these differ. ``boot_seconds`` runs from power on, or from the
+start of the fork, to a shell; ``origin`` says which of the two it was, ``origin_because`` why, or what is
+known of the state it was forked from::
 
     {"kind": "guest_booted", "guest": "debian-13-2G", "image": "debian-13", "image_digest": "sha256:6c1f",
      "memory": 2147483648, "vcpus": 2, "kernel_release": "6.12.57+deb13-amd64",
      "command_line": "root=/dev/vda1 console=ttyS0 crashkernel=192M", "boot_seconds": 14.2,
      "boot_id": "b1e0c5d2-5a5e-4a53-8d7c-0b9f6a2f1c11", "folder": "guests/debian-13-2G",
      "crashkernel_requested": "auto", "crashkernel_passed": "192M",
-     "crashkernel_because": "auto is unknown to this kernel; Debian's own default instead"}
+     "crashkernel_because": "auto is unknown to this kernel; Debian's own default instead",
+     "origin": "fork of a saved state", "origin_because": "saved 2026-11-23 09:38:56 UTC"}
 
 How much was kept aside for the capture kernel, by four witnesses: the policy, kexec_crash_size,
 /proc/iomem and the boot log. Each is the total: a low piece counts::
@@ -121,6 +124,8 @@ class GuestBooted:
     crashkernel_requested: str
     crashkernel_passed: str
     crashkernel_because: str
+    origin: str = ""  # reports from before there were forks have neither
+    origin_because: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ def guest_booted(
         crashkernel_requested=parameter.requested,
         crashkernel_passed=parameter.passed or "",
         crashkernel_because=parameter.because,
+        origin=guest.origin.value,
+        origin_because=guest.origin_because,
     )
 
 

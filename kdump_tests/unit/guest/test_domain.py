@@ -28,6 +28,7 @@ _ARGUMENTS = "{http://libvirt.org/schemas/domain/qemu/1.0}commandline/{*}arg"
 def wiring(spec: GuestSpec, folder: str = "/runs/0123abcd/g1") -> Wiring:
     return Wiring(
         run_id="0123abcd",
+        guest="kv-0123abcd-1",
         root_disk=Path(folder, "root.qcow2"),
         disks=tuple(Path(folder, f"{disk.serial}.qcow2") for disk in spec.disks),
         console=Path("/reports/console.log"),

@@ -43,6 +43,8 @@ BOOTED = GuestBooted(
     crashkernel_requested="auto",
     crashkernel_passed="192M",
     crashkernel_because="auto is unknown to this kernel; Debian's own default instead",
+    origin="cold boot",
+    origin_because="",
 )
 RESERVATION = Reservation(GUEST, 2 * GIB, 192 * MIB, 192 * MIB, 192 * MIB, None)
 STEP = StepDone(GUEST, "boot", 1795426740.0, 14.2, failed=False)
