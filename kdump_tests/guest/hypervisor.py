@@ -53,11 +53,12 @@ _running = False
 
 @dataclass(frozen=True)
 class Domain:
-    """A guest as libvirt knows it. ``_listener`` is libvirt's number of who is told of its end."""
+    """A guest as libvirt knows it. ``_listener`` is libvirt's number of ``_ended``, told of its end."""
 
     name: str
     _handle: Any
     _listener: int | None = None
+    _ended: Callable[[], None] | None = None
 
     def save(self, file: Path, until: Deadline) -> None:
         """Freeze the machine into a file of mode 0600; it is gone then, its disks as they were.
@@ -66,7 +67,7 @@ class Domain:
             HypervisorError: it could not be saved; the machine runs on.
         """
         call(lambda: self._handle.save(str(file)), until)
-        self._stop_listening(until)
+        self._is_gone(until)
 
     def real_memory(self, until: Deadline) -> int:
         """Bytes of this host's memory that its QEMU has in use."""
@@ -74,19 +75,21 @@ class Domain:
 
     def destroy(self, until: Deadline) -> None:
         """Pull the plug. A guest that is gone already is fine."""
-        self._stop_listening(until)
         try:
             call(self._handle.destroy, until)
         except HypervisorError:
             if self.is_active(until):
                 raise
+        self._is_gone(until)
 
-    def _stop_listening(self, until: Deadline) -> None:
-        """Each domain has its one listener, also the next of the same uuid: libvirt refuses a second."""
-        if self._listener is not None:
-            connection = self._handle.connect()
-            with suppress(HypervisorError):  # it was told, or nobody is there any more
-                call(lambda: connection.domainEventDeregisterAny(self._listener), until)
+    def _is_gone(self, until: Deadline) -> None:
+        """Tell who listened, and let him listen no more: libvirt refuses a second for the same uuid."""
+        if self._listener is None or self._ended is None:
+            return
+        self._ended()
+        connection = self._handle.connect()
+        with suppress(HypervisorError):  # already done, by an earlier destroy
+            call(lambda: connection.domainEventDeregisterAny(self._listener), until)
 
     def is_active(self, until: Deadline) -> bool:
         """Whether QEMU still runs."""
@@ -153,7 +156,7 @@ class Hypervisor:
             lambda: self._handle.domainEventRegisterAny(handle, lifecycle, on_event, None), until
         )
         call(handle.resume, until)
-        return Domain(handle.name(), handle, listener)
+        return Domain(handle.name(), handle, listener, ended)
 
     def domains(self, until: Deadline) -> tuple[tuple[Domain, str], ...]:
         """Every active domain with its XML."""

@@ -25,10 +25,10 @@ HOSTILE = """a<b>&amp;"c"']]>--é"""
 _ARGUMENTS = "{http://libvirt.org/schemas/domain/qemu/1.0}commandline/{*}arg"
 
 
-def wiring(spec: GuestSpec, folder: str = "/runs/0123abcd/g1") -> Wiring:
+def wiring(spec: GuestSpec, folder: str = "/runs/0123abcd/g1", guest: str = "kv-0123abcd-1") -> Wiring:
     return Wiring(
         run_id="0123abcd",
-        guest="kv-0123abcd-1",
+        guest=guest,
         root_disk=Path(folder, "root.qcow2"),
         disks=tuple(Path(folder, f"{disk.serial}.qcow2") for disk in spec.disks),
         console=Path("/reports/console.log"),
@@ -41,7 +41,7 @@ def wiring(spec: GuestSpec, folder: str = "/runs/0123abcd/g1") -> Wiring:
 
 
 def xml_of(spec: GuestSpec, accelerator: Accelerator = TCG, name: str = "kv-0123abcd-1-debian-12-1G") -> str:
-    return domain_xml(spec, name, built_image(), accelerator, wiring(spec))
+    return domain_xml(spec, name, built_image(), accelerator, wiring(spec, guest=name))
 
 
 def domain(spec: GuestSpec = SPEC, accelerator: Accelerator = TCG) -> ET.Element:
@@ -167,6 +167,28 @@ def test_guests_that_name_the_same_link_meet_and_others_do_not() -> None:
 def test_no_two_network_cards_are_the_same() -> None:
     devices = [argument for name in ("kv-1", "kv-2") for argument in qemu_arguments(LARGE, name)[7::4]]
     assert len({device.split("mac=")[1] for device in devices}) == 4
+
+
+def test_a_saved_domain_goes_on_under_its_name_and_uuid_with_addresses_of_its_own() -> None:
+    one, other = (
+        ET.fromstring(  # noqa: S314
+            domain_xml(LARGE, "kv-saved", built_image(), TCG, wiring(LARGE, guest=guest))
+        )
+        for guest in ("kv-1", "kv-2")
+    )
+    for element in ("name", "uuid"):
+        assert one.findtext(element) == other.findtext(element)
+    macs = [
+        found.get("value", "").partition("mac=")[2]
+        for xml in (one, other)
+        for found in xml.iterfind(_ARGUMENTS)
+    ]
+    assert len({mac for mac in macs if mac}) == 4
+
+
+def test_translations_are_bounded_where_there_are_any() -> None:
+    assert attributes(domain(accelerator=TCG), "features/tcg/tb-cache", "unit") == ["MiB"]
+    assert domain(accelerator=KVM).find("features/tcg") is None
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "plain"])

@@ -26,8 +26,26 @@ def nobody_cares() -> None:
     """The machine's end matters to nobody."""
 
 
+def unplug(hypervisor: Hypervisor, name: str) -> None:
+    """Somebody else ends a domain."""
+    hypervisor._handle.lookupByName(name).destroy()
+
+
+def test_a_frozen_machine_is_gone_and_goes_on_where_it_was(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    ended = threading.Event()
+    xml = STORY.format("frozen")
+    hypervisor.start(xml, soon(), ended.set).save(tmp_path / "memory", soon())
+    assert ended.is_set()
+    assert not hypervisor.has("frozen", soon())
+    ended.clear()
+    hypervisor.restore(tmp_path / "memory", xml, "frozen", soon(), ended.set)
+    assert hypervisor.has("frozen", soon())
+    unplug(hypervisor, "frozen")
+    assert ended.wait(10)
+
+
 class Obliging:
-    """A connection to libvirt's driver for tests. It refuses to start paused, so it is paused thereafter."""
+    """A connection to libvirt's driver for tests. It can neither start paused nor change a saved domain."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -37,6 +55,13 @@ class Obliging:
         domain = self._connection.createXML(xml, 0)
         domain.suspend()
         return domain
+
+    def restoreFlags(self, memory: str, _xml: str, flags: int) -> None:
+        assert flags == libvirt.VIR_DOMAIN_SAVE_PAUSED
+        before = {domain.name() for domain in self._connection.listAllDomains()}
+        self._connection.restore(memory)
+        (restored,) = (d for d in self._connection.listAllDomains() if d.name() not in before)
+        restored.suspend()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -73,16 +98,23 @@ def test_domain_is_started_and_destroyed(hypervisor: Hypervisor) -> None:
 
 def test_end_of_a_machine_is_told(hypervisor: Hypervisor) -> None:
     ended = threading.Event()
-    domain = hypervisor.start(STORY.format("mortal"), soon(), ended.set)
+    hypervisor.start(STORY.format("mortal"), soon(), ended.set)
     assert not ended.is_set()
-    domain.destroy(soon())
+    unplug(hypervisor, "mortal")
     assert ended.wait(10)
+
+
+def test_whoever_pulls_the_plug_is_told_at_once(hypervisor: Hypervisor) -> None:
+    ended = threading.Event()
+    hypervisor.start(STORY.format("mortal"), soon(), ended.set).destroy(soon())
+    assert ended.is_set()
 
 
 def test_end_of_another_machine_is_not_taken_for_ours(hypervisor: Hypervisor) -> None:
     ours, theirs = threading.Event(), threading.Event()
     hypervisor.start(STORY.format("ours"), soon(), ours.set)
-    hypervisor.start(STORY.format("theirs"), soon(), theirs.set).destroy(soon())
+    hypervisor.start(STORY.format("theirs"), soon(), theirs.set)
+    unplug(hypervisor, "theirs")
     assert theirs.wait(10)
     assert not ours.is_set()
 
