@@ -55,6 +55,13 @@ class Plan(pydantic.BaseModel):
         return plan
 
     @property
+    def key(self) -> str:
+        """Short, and the same for plans whose guests do the same things."""
+        return " ".join(
+            map(str, (self.image, self.crashkernel, *self.kernel_arguments, self.vcpus, self.cold))
+        )
+
+    @property
     def trigger(self) -> Trigger:
         """How the kernel is made to panic."""
         return Trigger.SYSRQ_C

@@ -1,6 +1,9 @@
 """From the crashkernel= value that the user asks for to the one that the guest's kernel is given."""
 
+import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from kdump_tests.crashkernel.evaluation import expected_reservation
 from kdump_tests.crashkernel.probe import knows_auto
@@ -8,6 +11,7 @@ from kdump_tests.crashkernel.reservation import Reservation
 from kdump_tests.crashkernel.setting import Auto, parse_setting
 from kdump_tests.errors import BadInput
 from kdump_tests.guest.accelerator import Accelerator
+from kdump_tests.guest.cache import locked
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.sizes import format_size
 
@@ -53,7 +57,7 @@ def check_request(requested: str, memory: int) -> None:
         )
 
 
-def choose(requested: str, image: BuiltImage, accelerator: Accelerator) -> CrashkernelParameter:
+def choose(requested: str, image: BuiltImage, accelerator: Accelerator, cache: Path) -> CrashkernelParameter:
     """Pass on what was asked for; where the kernel does not know ``auto``, the distribution's own default.
 
     Raises:
@@ -69,8 +73,7 @@ def choose(requested: str, image: BuiltImage, accelerator: Accelerator) -> Crash
         )
     if not isinstance(parse_setting(requested), Auto):
         return CrashkernelParameter(requested, requested)
-    until = accelerator.deadline(60, "the kernel says whether it knows crashkernel=auto")
-    if knows_auto(image.kernel, accelerator.name, until):
+    if _knows_auto(image.kernel, accelerator, cache):
         return CrashkernelParameter(requested, requested)
     if image.crashkernel is None:
         raise BadInput(
@@ -80,3 +83,17 @@ def choose(requested: str, image: BuiltImage, accelerator: Accelerator) -> Crash
         )
     why = f"its kernel does not know auto; this is what the kdump package of {image.image.distribution} sets"
     return CrashkernelParameter(requested, image.crashkernel, why)
+
+
+def _knows_auto(kernel: Path, accelerator: Accelerator, cache: Path) -> bool:
+    """What the kernel said; kept, as the same kernel says the same."""
+    until = accelerator.deadline(60, "the kernel says whether it knows crashkernel=auto")
+    said = cache / "kernels" / f"{hashlib.sha256(kernel.read_bytes()).hexdigest()[:24]}.json"
+    with locked(cache / "locks" / "kernels.lock", until):
+        if not said.exists():
+            answer = {"knows_auto": knows_auto(kernel, accelerator.name, until)}
+            said.parent.mkdir(parents=True, exist_ok=True)
+            draft = said.with_suffix(".new")
+            draft.write_text(json.dumps(answer))
+            draft.rename(said)
+        return bool(json.loads(said.read_text())["knows_auto"])

@@ -1,4 +1,4 @@
-"""Opening the laboratory: left-overs swept, a run begun, libvirt at hand, the image built."""
+"""Opening the laboratory: left-overs swept, the image built, a run begun, libvirt at hand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdump_tests.errors import ToolMissing
 from kdump_tests.guest import hypervisor as hypervisors
-from kdump_tests.guest.accelerator import Choice, choose
+from kdump_tests.guest.accelerator import Accelerator, Choice, choose
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.lab import Lab
@@ -27,6 +27,21 @@ class Places:
     runs: Path
 
 
+def prepared(places: Places, image: str, accelerator: Choice) -> tuple[BuiltImage, Accelerator]:
+    """What is found out or made once, whoever asks first: the tools, the image, what it runs on.
+
+    Raises:
+        LabError: what is missing or does not answer, with the way out.
+    """
+    for name in (QEMU, "qemu-img"):
+        program(name)
+    reap(places.runs, places.cache)
+    built = ImageStore(places.cache).get(image)
+    if built.kernel is None:
+        raise ToolMissing(f"{image} has no kernel of its own outside its disk to try the accelerator with")
+    return built, choose(accelerator, built.kernel, places.cache)
+
+
 @contextmanager
 def opened(
     places: Places, image: str, accelerator: Choice, connect: str, *, cold: bool = False
@@ -36,16 +51,10 @@ def opened(
     Raises:
         LabError: what is missing or does not answer, with the way out.
     """
-    for name in (QEMU, "qemu-img"):
-        program(name)
     states = None if cold else SavedStates(places.cache, chosen_limit())
-    reap(places.runs, places.cache)
-    with new_run(places.runs, connect) as run:
-        built = ImageStore(places.cache).get(image)
-        if built.kernel is None:
-            raise ToolMissing(
-                f"{image} has no kernel of its own outside its disk to try the accelerator with"
-            )
-        with hypervisors.connected(connect, run.folder, places.cache) as hypervisor:
-            chosen = choose(accelerator, built.kernel, places.cache)
-            yield Lab(run, hypervisor, chosen, states), built
+    built, chosen = prepared(places, image, accelerator)
+    with (
+        new_run(places.runs, connect) as run,
+        hypervisors.connected(connect, run.folder, places.cache) as hypervisor,
+    ):
+        yield Lab(run, hypervisor, chosen, states), built

@@ -7,6 +7,10 @@ from kdump_tests.sizes import MIB, format_size
 
 # Below this Debian's kernel and initrd do not reach userspace.
 SMALLEST_MEMORY = 256 * MIB
+# What a booted Debian and its capture kernel ever touch, and what QEMU takes beside the guest's memory:
+# TCG's translations, devices, itself.
+_WORKING_SET = 768 * MIB
+_QEMU = 320 * MIB
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,15 @@ class GuestSpec:
             )
         if self.vcpus < 1:
             raise BadInput(f"a guest cannot have {self.vcpus} CPUs")
+
+    @property
+    def real_memory(self) -> int:
+        """Bytes of this host's memory that the guest takes at most, through a crash and a reboot.
+
+        A guest touches what it works with, and the kernel describes every page in 64 bytes (struct page).
+        Measured, QEMU's peak under TCG: 590 MiB with 1 GiB of memory.
+        """
+        return min(self.memory, _WORKING_SET + self.memory // 64) + _QEMU
 
     @property
     def name(self) -> str:

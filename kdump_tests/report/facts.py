@@ -66,6 +66,11 @@ with its reason. ``test`` is pytest's node id, ``guest`` the guest it judged, if
     {"kind": "verdict", "test": "kdump_tests/verification/test_dump.py::test_vmcore_is_complete[sysrq]",
      "outcome": "passed", "seconds": 0.02, "message": "", "guest": "debian-13-2G"}
 
+Something that a reader should know and that judges nothing: a group of tests that ran once more because
+its process had died::
+
+    {"kind": "note", "at": 1795426990.2, "subject": "debian-13-2G", "text": "its process died of SIGKILL"}
+
 The run ends. Without this line it was killed, or still runs. ``exit_status`` is pytest's::
 
     {"kind": "run_ended", "at": 1795427001.0, "exit_status": 0, "seconds": 264.5}
@@ -225,6 +230,16 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something that a reader should know, and that judges nothing."""
+
+    kind: ClassVar[str] = "note"
+    at: float
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True)
 class RunEnded:
     """The run ends."""
 
@@ -234,7 +249,18 @@ class RunEnded:
     seconds: float
 
 
-Fact = RunStarted | Accelerator | GuestBooted | Reservation | StepDone | Crash | Dump | Verdict | RunEnded
+Fact = (
+    RunStarted
+    | Accelerator
+    | GuestBooted
+    | Reservation
+    | StepDone
+    | Crash
+    | Dump
+    | Verdict
+    | Note
+    | RunEnded
+)
 
 FACTS: Mapping[str, type[Fact]] = {fact.kind: fact for fact in get_args(Fact)}
 

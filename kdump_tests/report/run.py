@@ -10,6 +10,7 @@ from kdump_tests.report.facts import (
     Dump,
     Fact,
     GuestBooted,
+    Note,
     Reservation,
     RunEnded,
     RunStarted,
@@ -40,6 +41,7 @@ class Run:
     accelerator: Accelerator | None
     guests: tuple[GuestStory, ...]
     steps: tuple[StepDone, ...]
+    notes: tuple[Note, ...]
     ended: RunEnded | None
 
     @classmethod
@@ -66,6 +68,7 @@ class Run:
                 for name in names
             ),
             steps=_all(StepDone, known),
+            notes=_all(Note, known),
             ended=_last(RunEnded, known),
         )
 

@@ -21,6 +21,8 @@ def verdict_table(facts: Iterable[Fact]) -> str:
     for guest in run.guests:
         if guest.verdicts:
             lines += [_crop(one_line(guest.name), _WIDTH) or "no guest", *_rows(guest.verdicts), ""]
+    for note in run.notes:
+        lines += textwrap.wrap(f"note: {one_line(note.subject)}: {one_line(note.text)}", _WIDTH)
     verdict = answer(run)
     lines += textwrap.wrap(f"{_CLOSING[verdict.word]}: {verdict.because}", _WIDTH)
     return "\n".join(lines)

@@ -22,6 +22,7 @@ class Verdicts:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._first_with: dict[int, tuple[BaseException, str]] = {}
+        # Of tests that ran here, and of those whose reports came from elsewhere.
         self._lab_exit_code = 0
         self._failed = False
 
@@ -37,6 +38,14 @@ class Verdicts:
         if report.when == "call" or report.outcome != "passed":
             self._keep(item, report)
         return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count what decides the exit status, wherever the test ran."""
+        match getattr(report, "verdict", None):
+            case "failed":
+                self._failed = True
+            case "error":
+                self._lab_exit_code = self._lab_exit_code or report.exit_code
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """What the terminal calls it."""
@@ -60,23 +69,42 @@ class Verdicts:
             report.longrepr = f"{type(error).__name__}: {error}"
         _, first = self._first_with.setdefault(id(error), (error, item.nodeid))
         if first != item.nodeid:
-            # A fixture's fault is told once; whoever needs that fixture was not judged because of it.
-            report.outcome = "skipped"
-            reason = f"not judged: see {first}"
-            report.longrepr = (str(item.path), item.location[1] or 0, reason)
+            _not_judged(report, first)
             return
-        outcome: Outcome = "failed" if _is_products(report, error) else "error"
-        report.verdict = outcome  # type: ignore[attr-defined]
-        if outcome == "failed":
-            self._failed = True
-        else:
-            code = error.exit_code if isinstance(error, LabError) else _INTERNAL_ERROR
-            self._lab_exit_code = self._lab_exit_code or code
+        _mark(report, "failed" if _is_products(report, error) else "error", error)
 
     def _keep(self, item: pytest.Item, report: pytest.TestReport) -> None:
         outcome: Outcome = getattr(report, "verdict", None) or report.outcome
         message = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
         self._report.record(Verdict(item.nodeid, outcome, report.duration, message, guest_of(item)))
+
+
+def blame(
+    nodeid: str, location: tuple[str, int | None, str], error: LabError, first: str
+) -> pytest.TestReport:
+    """The report of a test that could not be run for an error of the laboratory, which ``first`` tells."""
+    message = f"{type(error).__name__}: {error}"
+    report = pytest.TestReport(nodeid, location, {}, "failed", message, "setup")
+    if nodeid == first:
+        _mark(report, "error", error)
+    else:
+        _not_judged(report, first)
+    return report
+
+
+def _mark(report: pytest.TestReport, outcome: Outcome, error: BaseException) -> None:
+    """Whose fault it is, on the report itself: it may travel to another process."""
+    report.verdict = outcome  # type: ignore[attr-defined]
+    if outcome == "error":
+        code = error.exit_code if isinstance(error, LabError) else _INTERNAL_ERROR
+        report.exit_code = code  # type: ignore[attr-defined]
+
+
+def _not_judged(report: pytest.TestReport, first: str) -> None:
+    """A fixture's fault is told once; whoever needs that fixture was not judged because of it."""
+    path, line, _ = report.location
+    report.outcome = "skipped"
+    report.longrepr = (path, line or 0, f"not judged: see {first}")
 
 
 def guest_of(item: pytest.Item) -> str:

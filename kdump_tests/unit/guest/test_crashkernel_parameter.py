@@ -1,6 +1,7 @@
 """The guest's kernel is given what was asked for, or its distribution's default, or it is told why not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,37 +18,57 @@ TCG = Accelerator("tcg", "asked for", 1.0)
 
 
 @pytest.fixture
+def image(tmp_path: Path) -> BuiltImage:
+    """An image whose kernel is a file that can be told from others."""
+    (tmp_path / "vmlinuz").write_bytes(b"a kernel")
+    return replace(built_image(), folder=tmp_path)
+
+
+@pytest.fixture
 def auto_is_known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     known = bool(getattr(request, "param", False))
     monkeypatch.setattr(crashkernel_parameter, "knows_auto", lambda *_: known)
     return known
 
 
-def test_size_is_passed_on_as_it_is() -> None:
-    assert choose("256M,high", built_image(), TCG) == CrashkernelParameter("256M,high", "256M,high")
+def test_size_is_passed_on_as_it_is(image: BuiltImage) -> None:
+    assert choose("256M,high", image, TCG, image.folder) == CrashkernelParameter("256M,high", "256M,high")
 
 
-def test_none_leaves_the_parameter_out() -> None:
-    assert choose("none", built_image(), TCG).passed is None
+def test_none_leaves_the_parameter_out(image: BuiltImage) -> None:
+    assert choose("none", image, TCG, image.folder).passed is None
 
 
 @pytest.mark.usefixtures("auto_is_known")
-def test_auto_becomes_the_distributions_default_and_says_so() -> None:
-    chosen = choose("auto", built_image(), TCG)
+def test_auto_becomes_the_distributions_default_and_says_so(image: BuiltImage) -> None:
+    chosen = choose("auto", image, TCG, image.folder)
     assert (chosen.requested, chosen.passed) == ("auto", "384M-:128M")
     assert "the kdump package of debian-12" in chosen.because
 
 
 @pytest.mark.parametrize("auto_is_known", [True], indirect=True)
-def test_kernel_that_knows_auto_is_given_it(auto_is_known: bool) -> None:
+def test_kernel_that_knows_auto_is_given_it(auto_is_known: bool, image: BuiltImage) -> None:
     assert auto_is_known
-    assert choose("auto", built_image(), TCG).passed == "auto"
+    assert choose("auto", image, TCG, image.folder).passed == "auto"
+
+
+def test_a_kernel_is_asked_once(image: BuiltImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def answer(kernel: Path, *_: object) -> bool:
+        asked.append(kernel)
+        return True
+
+    monkeypatch.setattr(crashkernel_parameter, "knows_auto", answer)
+    for _ in range(2):
+        choose("auto", image, TCG, image.folder)
+    assert asked == [image.kernel]
 
 
 @pytest.mark.usefixtures("auto_is_known")
-def test_auto_without_any_default_is_refused_with_the_way_out() -> None:
+def test_auto_without_any_default_is_refused_with_the_way_out(image: BuiltImage) -> None:
     with pytest.raises(BadInput, match="means nothing to debian-12") as refusal:
-        choose("auto", replace(built_image(), crashkernel=None), TCG)
+        choose("auto", replace(image, crashkernel=None), TCG, image.folder)
     assert "--crashkernel" in refusal.value.facts["way out"]
 
 
@@ -63,12 +84,12 @@ def test_image_with_its_own_boot_loader_cannot_be_given_any(
     firmware_booted: BuiltImage, requested: str
 ) -> None:
     with pytest.raises(BadInput, match=f"crashkernel={requested} cannot be set on debian-12") as refusal:
-        choose(requested, firmware_booted, TCG)
+        choose(requested, firmware_booted, TCG, firmware_booted.folder)
     assert refusal.value.facts["way out"].startswith("--crashkernel none")
 
 
 def test_image_with_its_own_boot_loader_is_left_as_it_is_if_so_asked(firmware_booted: BuiltImage) -> None:
-    assert choose("none", firmware_booted, TCG).passed is None
+    assert choose("none", firmware_booted, TCG, firmware_booted.folder).passed is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from kdump_tests.report.facts import (
     Dump,
     Fact,
     GuestBooted,
+    Note,
     Outcome,
     PhaseReached,
     Reservation,
@@ -75,6 +76,7 @@ DUMP = Dump(
     panic_message="sysrq triggered crash",
     seconds_to_judge=0.8,
 )
+NOTE = Note(at=1795426990.2, subject="debian-13-2G", text="its process died of signal 9")
 ENDED = RunEnded(at=1795427001.0, exit_status=0, seconds=264.5)
 
 
@@ -98,4 +100,4 @@ BROKEN: tuple[Fact, ...] = (
     *(PASSED, FAILED, replace(ENDED, exit_status=1)),
 )
 KILLED = WORKING[:-1]
-EVERY_FACT: tuple[Fact, ...] = (*WORKING[:-1], FAILED, LAB_ERROR, SKIPPED, ENDED)
+EVERY_FACT: tuple[Fact, ...] = (*WORKING[:-1], FAILED, LAB_ERROR, SKIPPED, NOTE, ENDED)

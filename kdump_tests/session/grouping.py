@@ -1,0 +1,63 @@
+"""Tests grouped by the guest that they share, with what each group needs and how long it will take."""
+
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from kdump_tests.fleet.group import Group, Need
+from kdump_tests.guest.image import Image
+from kdump_tests.guest.spec import GuestSpec
+from kdump_tests.sizes import MIB
+
+# What is expected of a group that never ran here, on the reference machine: it crashes a guest, or looks.
+_CRASH_SECONDS = 90.0
+_LOOK_SECONDS = 15.0
+# A pytest with libvirt's driver and drgn in it.
+_PROCESS_MEMORY = 128 * MIB
+
+
+def groups_of(
+    items: Iterable[pytest.Item], accelerator: str, cores: int, took: Mapping[str, float]
+) -> tuple[Group, ...]:
+    """The groups of a session; tests that need no guest make one too.
+
+    Args:
+        items: What was collected, in order.
+        accelerator: What guests run on.
+        cores: Of the host. A guest with more CPUs than that runs alone.
+        took: Seconds that groups took before, by name.
+    """
+    shared: dict[GuestSpec | None, list[pytest.Item]] = {}
+    for item in items:
+        shared.setdefault(_spec_of(item), []).append(item)
+    return tuple(_group(spec, tests, accelerator, cores, took) for spec, tests in shared.items())
+
+
+def _group(
+    spec: GuestSpec | None,
+    tests: list[pytest.Item],
+    accelerator: str,
+    cores: int,
+    took: Mapping[str, float],
+) -> Group:
+    name = spec.name if spec else "no guest"
+    crashes = any("crash" in getattr(test, "fixturenames", ()) for test in tests)
+    return Group(
+        name=name,
+        tests=tuple(test.nodeid for test in tests),
+        need=Need(
+            memory=_PROCESS_MEMORY + (spec.real_memory if spec else 0),
+            # Under TCG each CPU of a guest is a thread that takes a core whole.
+            cores=min(spec.vcpus, cores) if spec else 0,
+            accelerator=accelerator,
+            architecture=Image.load(spec.image).architecture if spec else "",
+            image=spec.image if spec else "",
+        ),
+        seconds=took.get(name, _CRASH_SECONDS if crashes else _LOOK_SECONDS),
+    )
+
+
+def _spec_of(item: pytest.Item) -> GuestSpec | None:
+    callspec = getattr(item, "callspec", None)
+    spec = callspec.params.get("tier") if callspec else None
+    return spec if isinstance(spec, GuestSpec) else None

@@ -1,0 +1,1 @@
+"""Many groups of tests side by side, told with children of a few lines."""
