@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import CaptureFailed, DeadlineExpired, GuestLost
 from kdump_tests.guest.console import Console, Line
-from kdump_tests.guest.machine import SSH_NEAR
+from kdump_tests.guest.machine import SSH_NEAR, STUCK
 from kdump_tests.stacks.stack import Markers, Phase
 
 # The kernel's own words, the same in every stack. kexec hands the capture kernel elfcorehdr=, where the
@@ -181,8 +181,14 @@ class Reader:
                 yield phase, pattern
 
     def _fault(self, line: Line) -> Fault | None:
-        if self.phase is None or self._seen(Phase.REBOOTED):
+        if self.phase is None:
             return None
+        if STUCK.search(line.text):
+            who = "the machine that rebooted" if self._seen(Phase.REBOOTED) else "the capture environment"
+            return Fault(f"{who} waits for a person at its console", line, fatal=True)
+        if self._seen(Phase.REBOOTED):
+            panics = _PANIC.search(line.text)
+            return Fault("the machine panics as it boots again", line, fatal=True) if panics else None
         captures = self._seen(Phase.CAPTURE_KERNEL)
         if _DEAD.search(line.text):
             what = "the capture kernel panicked too" if captures else "no capture kernel took over"

@@ -14,14 +14,15 @@ import pytest
 from kdump_tests.e2e.suite_runs import Runner
 from kdump_tests.guest.image import BuiltImage
 
-_ONE = "--memory=1G"
+# Two groups where there are two cores, each in a process of its own.
+_TWO = "--memory=1G,2G"
 # From before the first guest until amid a crash, wherever that lies on this host.
 _MOMENTS = sorted(round(random.uniform(0.5, 55), 1) for _ in range(10))  # noqa: S311
 
 
 @pytest.mark.parametrize("seconds", _MOMENTS)
 def test_next_start_removes_what_a_sigkill_left(image: BuiltImage, runner: Runner, seconds: float) -> None:
-    with runner.started(_ONE) as process, pytest.raises(subprocess.TimeoutExpired):
+    with runner.started(_TWO) as process, pytest.raises(subprocess.TimeoutExpired):
         process.wait(seconds)
     runner.command("reap")
     assert runner.left_overs() == []
@@ -34,7 +35,7 @@ def test_next_start_removes_what_a_sigkill_left(image: BuiltImage, runner: Runne
 def test_signals_leave_nothing_even_without_a_next_start(
     image: BuiltImage, runner: Runner, signals: list[signal.Signals], status: int
 ) -> None:
-    with runner.started(_ONE) as process:
+    with runner.started(_TWO) as process:
         _await_guest(runner)
         for number in signals:
             process.send_signal(number)

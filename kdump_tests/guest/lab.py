@@ -85,6 +85,7 @@ class Lab:
     ) -> Guest:  # fmt: skip
         key = digest(self._made_of(spec, image))
         until = self.accelerator.deadline(_MAKE_SECONDS, f"the saved state of {spec.name} is made")
+        damaged = "; the one found before was damaged" if states.is_damaged(key) else ""
         if states.find(key) is None:
             with states.making(key, until):
                 if states.find(key) is None and (
@@ -99,7 +100,10 @@ class Lab:
                 because = "another guest of the same saved state runs on this libvirt"
             else:
                 try:
-                    return self._restore(stack, state, spec, image, folder)
+                    guest = self._restore(stack, state, spec, image, folder)
+                    guest.origin_because += damaged
+                    states.used(key)
+                    return guest
                 except LabError as error:
                     fault = error
                     because = f"its saved state was thrown away: {_in_short(error)}"

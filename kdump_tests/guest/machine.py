@@ -25,9 +25,11 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 # SSH is about to answer: sshd says so, or a login prompt stands there.
 SSH_NEAR = re.compile(r"Started ssh|Started .*OpenSSH|login: ?$")
+# A shell or a question on the console, for a person who is not there.
+STUCK = re.compile(r"You are in emergency mode|Give root password for maintenance|\(initramfs\)")
 # Lines after which a booting machine will not get there.
 _BOOT_FAILED = re.compile(
-    r"Kernel panic - not syncing|You are in emergency mode|Give root password for maintenance|\(initramfs\)"
+    rf"Kernel panic - not syncing|{STUCK.pattern}"
     r"|BdsDxe: No bootable option|No bootable device|Failed to start .*(ssh|OpenSSH)"
 )
 

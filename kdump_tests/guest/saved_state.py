@@ -108,6 +108,10 @@ class SavedStates:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def is_damaged(self, key: str) -> bool:
+        """Whether there is something under that key that is no state any more."""
+        return self._folder(key).exists() and self.find(key) is None
+
     @contextmanager
     def new(self, key: str) -> Iterator[Path]:
         """A folder for the files of a new state; gone at the end unless kept. Call while ``making``."""

@@ -74,7 +74,7 @@ class Shell:
                 ) from None
 
         try:
-            wait_until(attempt, until, retry_on=(OSError, EOFError, paramiko.SSHException), pause=0.1)
+            wait_until(attempt, until, retry_on=(OSError, EOFError, paramiko.SSHException))
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise GuestNotReached(
                 f"SSH does not come up at {self.login.address}:{self.login.port}",

@@ -235,3 +235,32 @@ def test_to_require_a_reached_phase_raises_nothing(serial: Serial) -> None:
 
 def test_every_phase_but_the_last_has_a_patience() -> None:
     assert list(PATIENCE) == list(Phase)[:-1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(initramfs) ",
+        'You are in emergency mode. After logging in, type "journalctl -xb"',
+        "Give root password for maintenance",
+    ],
+)
+def test_a_capture_that_waits_for_a_person_ends_at_that_line(serial: Serial, line: str) -> None:
+    timeline = serial.tells(*good_until(Phase.CAPTURE_KERNEL), line)
+    assert faults(timeline) == ["the capture environment waits for a person at its console"]
+    assert timeline.faults[0].fatal
+    assert failure(timeline, Phase.TARGET_MOUNTED).facts["decisive line"] == line.strip()
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("[    9.1] Kernel panic - not syncing: VFS: Unable to mount root fs", "panics as it boots again"),
+        ("You are in emergency mode.", "waits for a person at its console"),
+    ],
+)
+def test_a_machine_that_does_not_boot_again_is_not_waited_for(serial: Serial, line: str, what: str) -> None:
+    timeline = serial.tells(*good_until(Phase.REBOOTED), line)
+    assert timeline.phase is Phase.REBOOTED
+    assert timeline.faults[0].fatal
+    assert what in faults(timeline)[0]
