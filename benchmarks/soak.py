@@ -80,7 +80,8 @@ def main() -> int:
     begun = time.monotonic()
     seen = soak(options.cycles, options.sides)
     faults = found_wrong(seen)
-    print("\n".join(summary(seen, time.monotonic() - begun)))
+    for what, value in summary(seen, time.monotonic() - begun):
+        print(f"| {what} | {value} |")
     print("\n".join(faults))
     return 1 if faults else 0
 
@@ -161,7 +162,7 @@ def found_wrong(seen: list[Cycle]) -> list[str]:
     return faults
 
 
-def summary(seen: list[Cycle], wall: float) -> list[str]:
+def summary(seen: list[Cycle], wall: float) -> list[tuple[str, str]]:
     """The rows of a table."""
     sides = {cycle.side for cycle in seen}
     lasts = [max((c for c in seen if c.side == side), key=lambda cycle: cycle.number) for side in sides]
@@ -181,7 +182,7 @@ def summary(seen: list[Cycle], wall: float) -> list[str]:
         rows.append((f"{what} after cycle {SETTLED_AFTER + 1} and at the end", f"{before} → {after}"))
     before, after = ([c.memory >> 20 for c in cycles_] for cycles_ in (firsts, lasts))
     rows.append(("memory of a process, MiB", f"{before} → {after}"))
-    return [f"| {what} | {value} |" for what, value in rows]
+    return rows
 
 
 def _cycle(side: int, number: int, origin: str, verdict: str, seconds: float, folder: Path) -> Cycle:

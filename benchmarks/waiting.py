@@ -10,9 +10,8 @@ passed    the machine is back and the vmcore is looked for
 hung      the capture kernel starts and nothing comes any more: the harness gives up
 panicked  the capture kernel panics just before it would have mounted its target, and the machine hangs
 
-The numbers are those of shared/reference/peers.md, "How they wait"; what it does not name is not invented.
-Where in the cycle a pause falls was looked up in the sources. Where these leave a choice, it is the one
-that favours the other, and a pause that a good run skips counts nothing.
+The numbers were read in their sources; where none was found, none is invented. Where these leave a choice,
+it is the one that favours the other, and a pause that a good run skips counts nothing.
 """
 
 import math
