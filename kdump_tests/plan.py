@@ -21,6 +21,15 @@ def _sizes(text: object) -> tuple[int, ...]:
     return sizes
 
 
+def _settings(words: object) -> dict[str, str]:
+    assert isinstance(words, tuple | list)
+    pairs = [str(word).partition("=") for word in words]
+    for name, equals, _ in pairs:
+        if not (name and equals):
+            raise BadInput(f"--kdump-setting {name}: not of the form NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
 class Plan(pydantic.BaseModel):
     """One run. ``memory`` holds the memory tiers in bytes; the first one's guest is crashed."""
 
@@ -34,6 +43,9 @@ class Plan(pydantic.BaseModel):
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     connect: str = EMBEDDED
     cold: bool = False
+    kdump_settings: Annotated[dict[str, str], pydantic.BeforeValidator(_settings)] = pydantic.Field(
+        default_factory=dict
+    )
 
     @classmethod
     def of(cls, **choices: object) -> Self:
@@ -83,6 +95,7 @@ class Plan(pydantic.BaseModel):
             "memory tiers": ", ".join(map(format_size, self.memory)),
             "crashkernel": self.crashkernel,
             "kernel arguments": " ".join(self.kernel_arguments),
+            "kdump settings": ", ".join(f"{name}={value}" for name, value in self.kdump_settings.items()),
             "vcpus": str(self.vcpus),
             "accelerator": self.accelerator,
             "libvirt": self.connect,

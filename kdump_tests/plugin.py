@@ -4,7 +4,7 @@ import argparse
 import platform
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
@@ -46,8 +46,8 @@ from kdump_tests.session.verdicts import Verdicts
 from kdump_tests.session.worker import Worker
 from kdump_tests.sizes import format_size
 from kdump_tests.stacks import STACKS
-from kdump_tests.stacks.stack import KdumpState, Stack
-from kdump_tests.steps import Step, listening
+from kdump_tests.stacks.stack import KdumpState, Stack, check_settings
+from kdump_tests.steps import Step, announce, listening, step
 from kdump_tests.subprocesses import run
 
 _SUITE = Path(__file__).parent / "verification"
@@ -71,6 +71,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kernel-argument", metavar="WORD", action="append", default=[],
         help="a further word for the guests' kernel command line; may be given several times",
+    )  # fmt: skip
+    group.addoption(
+        "--kdump-setting", metavar="NAME=VALUE", action="append", default=[],
+        help="a setting of the guests' kdump, in the words of its own configuration file; may be repeated",
     )  # fmt: skip
     group.addoption("--vcpus", metavar="N", help="CPUs of each guest (default: 1)")
     group.addoption(
@@ -124,8 +128,9 @@ def pytest_configure(config: pytest.Config) -> None:
             accelerator=option.accel,
             connect=option.connect,
             cold=option.cold,
+            kdump_settings=tuple(option.kdump_setting),
         )
-        Image.load(plan.image)
+        check_settings(STACKS[Image.load(plan.image).stack], plan.kdump_settings)
     except LabError as error:
         pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
     config.stash[_PLAN] = plan
@@ -323,6 +328,12 @@ class Laboratory:
         self.stack.settle(guest.shell, until)
         return self.stack.state(guest.shell, guest.command_deadline()).armed
 
+    def configure(self, guest: Guest, settings: Mapping[str, str]) -> None:
+        """Give an armed guest other settings, and arm it anew if these need it."""
+        with step(guest.name, f"setting {', '.join(settings)}"):
+            rearmed = self.stack.configure(guest.shell, settings, guest.command_deadline())
+        announce(Step(guest.name, f"set {rearmed}", seconds=0.0))
+
 
 @pytest.fixture(scope="session")
 def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
@@ -350,6 +361,8 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     spec = plan.spec(wanted.memory, parameter.passed)
     folder = report.guest_folder(spec.name)
     with laboratory.lab.guest(spec, laboratory.image, folder, laboratory.armed) as guest:
+        if plan.kdump_settings:
+            laboratory.configure(guest, plan.kdump_settings)
         seen = Tier(
             guest=guest,
             parameter=parameter,

@@ -13,7 +13,7 @@ import pytest
 from kdump_tests.e2e.suite_runs import Runner, SuiteRun
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.image import BuiltImage
-from kdump_tests.report.facts import GuestBooted, Note, StepDone
+from kdump_tests.report.facts import Crash, GuestBooted, Note, StepDone
 
 # No crash: what is looked at here is how the guest comes to be.
 _LOOK = ("--memory=1G", "-k", "service or reservation")
@@ -160,3 +160,18 @@ def _groups_of(controller: int) -> Iterator[psutil.Process]:
                     yield process
         time.sleep(0.02)
     raise AssertionError("no group has started a guest")
+
+
+def test_other_settings_on_a_warm_guest_are_those_of_the_crash(runner: Runner) -> None:
+    append = "reset_devices systemd.unit=kdump-tools-dump.service nr_cpus=1 irqpoll kdump_verify=here"
+    run = runner.run(
+        "--memory=1G",
+        "--kdump-setting=MAKEDUMP_ARGS=-c -d 17",
+        f"--kdump-setting=KDUMP_CMDLINE_APPEND={append}",
+    )
+    assert run.exit_status == 0, run.output
+    assert "set MAKEDUMP_ARGS, KDUMP_CMDLINE_APPEND: capture kernel loaded anew" in steps(run)
+    (crash,) = (fact for fact in run.facts if isinstance(fact, Crash))
+    lines = {phase.name: phase.line for phase in crash.phases}
+    assert "kdump_verify=here" in lines["capture kernel started"]
+    assert "makedumpfile -c -d 17" in lines["dump started"]

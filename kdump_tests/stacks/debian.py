@@ -1,13 +1,30 @@
 """kdump-tools, of Debian and its kin. Read in kdump-config and its service of 1.8.1, 1.10.7 and 1.10.9."""
 
 import re
+import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from kdump_tests.deadline import Deadline
+from kdump_tests.errors import NotArmed
 from kdump_tests.guest.shell import Shell
 from kdump_tests.stacks.listing import dump_directories
-from kdump_tests.stacks.stack import Artifact, Artifacts, DumpDirectory, KdumpState, Markers, Phase
+from kdump_tests.stacks.stack import (
+    Artifact,
+    Artifacts,
+    DumpDirectory,
+    KdumpState,
+    Markers,
+    Phase,
+    ReadWhen,
+    Rearmed,
+)
 
 _SERVICE = "kdump-tools.service"
+_LOADED = "/sys/kernel/kexec_crash_loaded"
+_CONFIGURATION = "/etc/default/kdump-tools"
+# What a shell that reads the configuration takes for the value of each name, NUL after each.
+_TELL = r""". "$0"; for name; do eval "printf '%s\\0' \"\$$name\""; done"""
 # KDUMP_COREDIR's default.
 _CORE_DIRECTORY = "/var/crash"
 
@@ -40,6 +57,41 @@ class Debian:
         dmesg=Artifact(re.compile(r"dmesg\.\d{12}"), 0o600),
     )
 
+    # kdump-config reads the file each time, but what it hands to kexec stays as it was loaded. Where dumps
+    # go to is not among them yet: they would have to be looked for there.
+    settings: Mapping[str, ReadWhen] = MappingProxyType(
+        {
+            "KDUMP_CMDLINE": ReadWhen.LOADING,
+            "KDUMP_CMDLINE_APPEND": ReadWhen.LOADING,
+            "KDUMP_KEXEC_ARGS": ReadWhen.LOADING,
+            "KDUMP_DUMP_DMESG": ReadWhen.CAPTURING,
+            "KDUMP_FAIL_CMD": ReadWhen.CAPTURING,
+            "MAKEDUMP_ARGS": ReadWhen.CAPTURING,
+        }
+    )
+
+    def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
+        """Lines at the end of the file, where the last word counts, and `kdump-config reload` if need be."""
+        told = shell.run("sh", "-c", _TELL, _CONFIGURATION, *settings, until=until).split("\0")
+        changed = {
+            name: settings[name] for name, now in zip(settings, told, strict=False) if settings[name] != now
+        }
+        if not changed:
+            return Rearmed((), reloaded=False)
+        lines = [f"{name}={shlex.quote(value)}" for name, value in changed.items()]
+        shell.run("sh", "-c", 'printf "%s\\n" "$@" >> "$0"', _CONFIGURATION, *lines, until=until)
+        if not any(self.settings[name] is ReadWhen.LOADING for name in changed):
+            return Rearmed(tuple(changed), reloaded=False)
+        reload = shell.attempt("kdump-config", "reload", until=until)
+        if shell.run("cat", _LOADED, until=until).strip() != "1":
+            said = f"{reload.stdout}{reload.stderr}".strip()
+            raise NotArmed(
+                "no capture kernel is loaded with the settings given",
+                settings="\n".join(lines),
+                it_says=said,
+            )
+        return Rearmed(tuple(changed), reloaded=True)
+
     def settle(self, shell: Shell, until: Deadline) -> None:
         """The service is part of the boot, so when the boot is over so is its try."""
         shell.attempt("systemctl", "is-system-running", "--wait", until=until)
@@ -48,7 +100,7 @@ class Debian:
         """The service by systemd's view, the capture kernel by the kernel's, and the service's journal."""
         shown = shell.run("systemctl", "show", "--property=ActiveState,UnitFileState", _SERVICE, until=until)
         unit = dict(line.partition("=")[::2] for line in shown.splitlines())
-        loaded = shell.run("cat", "/sys/kernel/kexec_crash_loaded", until=until)
+        loaded = shell.run("cat", _LOADED, until=until)
         said = shell.attempt(
             "journalctl", "--boot", "--unit", _SERVICE, "--output=cat", "--lines=20", until=until
         )

@@ -1,12 +1,27 @@
 """What every kdump implementation can be asked, whatever it is called and however it is configured."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from re import Pattern
 from typing import Protocol
 
 from kdump_tests.deadline import Deadline
+from kdump_tests.errors import BadInput
 from kdump_tests.guest.shell import Shell
+
+
+def check_settings(stack: "Stack", settings: Mapping[str, str]) -> None:
+    """Refuse settings that a stack does not have.
+
+    Raises:
+        BadInput: names them, and those it has.
+    """
+    if unknown := sorted(settings.keys() - stack.settings.keys()):
+        raise BadInput(
+            f"{', '.join(unknown)}: no setting of kdump on {stack.name}",
+            known=", ".join(sorted(stack.settings)),
+        )
 
 
 class Phase(StrEnum):
@@ -54,6 +69,27 @@ class KdumpState:
     def armed(self) -> bool:
         """Whether a panic now would start a capture kernel."""
         return self.capture_kernel_loaded
+
+
+class ReadWhen(StrEnum):
+    """When a setting is read, and so what a change of it takes to come into effect."""
+
+    LOADING = "as the capture kernel is loaded"
+    CAPTURING = "by the capture itself"
+
+
+@dataclass(frozen=True)
+class Rearmed:
+    """What a change of configuration took: which settings are other ones now, and whether to load anew."""
+
+    changed: tuple[str, ...]
+    reloaded: bool
+
+    def __str__(self) -> str:
+        if not self.changed:
+            return "nothing changed"
+        how = "capture kernel loaded anew" if self.reloaded else "nothing to load anew"
+        return f"{', '.join(self.changed)}: {how}"
 
 
 @dataclass(frozen=True)
@@ -104,6 +140,14 @@ class Stack(Protocol):
     name: str
     markers: Markers
     artifacts: Artifacts
+    settings: Mapping[str, ReadWhen]  # of its configuration file, by name
+
+    def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
+        """Set what differs from what is set already, and arm anew if one of that is read by arming.
+
+        Raises:
+            NotArmed: no capture kernel is loaded with these settings.
+        """
 
     def settle(self, shell: Shell, until: Deadline) -> None:
         """Wait until the boot has done all it will do for kdump, well or badly."""

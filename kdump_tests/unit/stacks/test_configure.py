@@ -1,0 +1,115 @@
+"""Other settings for an armed kdump-tools: only what differs is set, only what needs it is loaded anew."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kdump_tests.deadline import Deadline
+from kdump_tests.errors import BadInput, NotArmed
+from kdump_tests.guest.shell import Output
+from kdump_tests.plan import Plan
+from kdump_tests.stacks import debian
+from kdump_tests.stacks.debian import Debian
+from kdump_tests.stacks.stack import ReadWhen, check_settings
+
+PACKAGED = """\
+USE_KDUMP=1
+#MAKEDUMP_ARGS="-c -d 31"
+KDUMP_CMDLINE_APPEND="nr_cpus=1 irqpoll"
+"""
+
+
+class Here:
+    """A shell of this host: the scripts are real, and kdump-config only notes how it was called."""
+
+    def __init__(self, tools: Path) -> None:
+        self._tools = tools
+
+    def attempt(self, *argv: str, until: Deadline) -> Output:
+        env = {**os.environ, "PATH": f"{self._tools}:{os.environ['PATH']}"}
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=until.left)
+        return Output(" ".join(argv), done.returncode, done.stdout, done.stderr)
+
+    def run(self, *argv: str, until: Deadline) -> str:
+        output = self.attempt(*argv, until=until)
+        assert output.status == 0, output
+        return output.stdout
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[str]]]:
+    """Set things; what that took, and how kdump-config was called."""
+    (tmp_path / "conf").write_text(PACKAGED)
+    (tmp_path / "loaded").write_text("1\n")
+    monkeypatch.setattr(debian, "_CONFIGURATION", str(tmp_path / "conf"))
+    monkeypatch.setattr(debian, "_LOADED", str(tmp_path / "loaded"))
+    tool = tmp_path / "kdump-config"
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    tool.chmod(0o755)
+
+    def configure(**wanted: str) -> tuple[str, list[str]]:
+        shell: Any = Here(tmp_path)
+        rearmed = Debian().configure(shell, wanted, Deadline.after(10, "it is set"))
+        calls = tmp_path / "calls"
+        return str(rearmed), calls.read_text().splitlines() if calls.exists() else []
+
+    return configure
+
+
+def test_what_the_capture_reads_needs_nothing_loaded(configured: Callable[..., Any], tmp_path: Path) -> None:
+    assert configured(MAKEDUMP_ARGS="-c -d 17") == ("MAKEDUMP_ARGS: nothing to load anew", [])
+    assert (tmp_path / "conf").read_text() == PACKAGED + "MAKEDUMP_ARGS='-c -d 17'\n"
+
+
+def test_what_is_handed_to_kexec_is_loaded_anew(configured: Callable[..., Any]) -> None:
+    told, calls = configured(MAKEDUMP_ARGS="-d 1", KDUMP_CMDLINE_APPEND="nr_cpus=2")
+    assert told == "MAKEDUMP_ARGS, KDUMP_CMDLINE_APPEND: capture kernel loaded anew"
+    assert calls == ["reload"]
+
+
+def test_what_is_set_already_changes_nothing(configured: Callable[..., Any], tmp_path: Path) -> None:
+    assert configured(KDUMP_CMDLINE_APPEND="nr_cpus=1 irqpoll") == ("nothing changed", [])
+    assert (tmp_path / "conf").read_text() == PACKAGED
+
+
+def test_a_capture_kernel_that_does_not_load_is_the_products_failure(
+    configured: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "loaded").write_text("0\n")
+    with pytest.raises(NotArmed, match="no capture kernel is loaded") as failure:
+        configured(KDUMP_KEXEC_ARGS="--banana")
+    assert failure.value.facts["settings"] == "KDUMP_KEXEC_ARGS=--banana"
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=40))
+def test_whatever_the_value_it_is_a_value_and_no_script(
+    configured: Callable[..., Any], tmp_path: Path, value: str
+) -> None:
+    (tmp_path / "conf").write_text(PACKAGED)
+    configured(MAKEDUMP_ARGS=value)
+    assert configured(MAKEDUMP_ARGS=value) == ("nothing changed", [])
+
+
+def test_settings_that_the_stack_does_not_have_are_refused_by_name() -> None:
+    assert Debian().settings["MAKEDUMP_ARGS"] is ReadWhen.CAPTURING
+    with pytest.raises(BadInput, match="core_collector: no setting of kdump on debian") as refusal:
+        check_settings(Debian(), {"core_collector": "makedumpfile -d 31", "MAKEDUMP_ARGS": "-d 1"})
+    assert "MAKEDUMP_ARGS" in refusal.value.facts["known"]
+
+
+@pytest.mark.parametrize("word", ["MAKEDUMP_ARGS", "=-d 1", ""])
+def test_a_setting_has_a_name_and_a_value(word: str) -> None:
+    with pytest.raises(BadInput, match="not of the form NAME=VALUE"):
+        Plan.of(memory="1G", kdump_settings=(word,))
+
+
+def test_a_value_may_hold_anything() -> None:
+    plan = Plan.of(memory="1G", kdump_settings=("MAKEDUMP_ARGS=-c -d=17",))
+    assert plan.kdump_settings == {"MAKEDUMP_ARGS": "-c -d=17"}
