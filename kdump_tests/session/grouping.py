@@ -29,7 +29,7 @@ def groups_of(
     """
     shared: dict[GuestSpec | None, list[pytest.Item]] = {}
     for item in items:
-        shared.setdefault(_spec_of(item), []).append(item)
+        shared.setdefault(spec_of(item), []).append(item)
     return tuple(_group(spec, tests, accelerator, cores, took) for spec, tests in shared.items())
 
 
@@ -57,7 +57,8 @@ def _group(
     )
 
 
-def _spec_of(item: pytest.Item) -> GuestSpec | None:
+def spec_of(item: pytest.Item) -> GuestSpec | None:
+    """What the guest of a test shall be; None for a test that needs none."""
     callspec = getattr(item, "callspec", None)
     spec = callspec.params.get("tier") if callspec else None
     return spec if isinstance(spec, GuestSpec) else None
