@@ -140,7 +140,7 @@ class Lab:
         until = guest.deadline(_SAVE_SECONDS, "its state is saved")
         disks = (seat.wiring.root_disk, *seat.wiring.disks)
         need = seat.domain.real_memory(until) + sum(disk.stat().st_size for disk in disks)
-        require_space(states.cache, need, f"the saved state of {guest.name}")
+        require_space(states.root, need, f"the saved state of {guest.name}")
         with step(guest.name, "saving the armed guest"), states.new(key) as new:
             seat.domain.save(new / "memory", until)
             for disk in disks:

@@ -150,7 +150,7 @@ class SavedStates:
 
     def sizes(self) -> Mapping[str, int]:
         """Bytes on disk of every state, by key, the least recently used first."""
-        folders = sorted(self._root.glob("*/state"), key=_last_used)
+        folders = sorted(self.root.glob("*/state"), key=_last_used)
         return {folder.parent.name: _size(folder) for folder in folders}
 
     def _make_room(self, newest: str) -> None:
@@ -167,11 +167,12 @@ class SavedStates:
                 too_much -= size
 
     @property
-    def _root(self) -> Path:
+    def root(self) -> Path:
+        """The folder of all states."""
         return self.cache / "states"
 
     def _folder(self, key: str) -> Path:
-        return self._root / key / "state"
+        return self.root / key / "state"
 
     def _lock(self, key: str) -> Path:
         return self.cache / "locks" / f"state {key}.lock"
