@@ -113,6 +113,7 @@ def test_a_state_that_does_not_restore_is_thrown_away_and_the_guest_boots_cold(w
 
 def test_a_full_disk_keeps_no_state_and_stops_no_run(warm: Warm) -> None:
     place = warm.cache / "states"
+    place.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=64M,mode=700", "none", str(place)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("this host does not let us mount a small file system")
