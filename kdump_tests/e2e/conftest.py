@@ -38,5 +38,8 @@ def _runner(folder: Path) -> Iterator[Runner]:
     # A short path, as sockets lie below it.
     runs = Path(f"/var/tmp/kv-e2e-{os.getpid()}")  # noqa: S108
     shutil.rmtree(runs, ignore_errors=True)
-    yield Runner(runs, folder / "reports")
+    runner = Runner(runs, folder / "reports")
+    yield runner
+    if runner.left_overs():  # of a test that failed, or was interrupted itself
+        runner.command("reap")
     shutil.rmtree(runs, ignore_errors=True)

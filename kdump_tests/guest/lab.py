@@ -72,10 +72,9 @@ class Lab:
         """
         require_space(self.run.folder, _NEEDED_SPACE, f"the disk of {spec.name}")
         with ExitStack() as stack:
-            if self.states is None:
-                yield self._boot(stack, spec, image, folder, "asked for: no saved states").guest
-            elif armed is None:
-                yield self._boot(stack, spec, image, folder, "").guest
+            if self.states is None or armed is None:
+                because = "asked for" if self.states is None else ""
+                yield self._settled(stack, spec, image, folder, because, armed)
             else:
                 yield self._fork(stack, self.states, spec, image, folder, armed)
 
@@ -109,7 +108,17 @@ class Lab:
                     because = f"its saved state was thrown away: {_in_short(error)}"
         if fault:
             states.discard(key, until)
-        return self._boot(stack, spec, image, folder, because).guest
+        return self._settled(stack, spec, image, folder, because, armed)
+
+    def _settled(
+        self, stack: ExitStack, spec: GuestSpec, image: BuiltImage, folder: Path, because: str,
+        armed: Armed | None,
+    ) -> Guest:  # fmt: skip
+        """A guest that booted and did all it will do for kdump, well or badly."""
+        guest = self._boot(stack, spec, image, folder, because).guest
+        if armed:
+            armed(guest)
+        return guest
 
     def _make(
         self, stack: ExitStack, states: SavedStates, key: str, spec: GuestSpec, image: BuiltImage,
