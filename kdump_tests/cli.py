@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from kdump_tests.deadline import Deadline
 from kdump_tests.errors import KdumpVerifyError, LabError
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
@@ -16,6 +17,7 @@ from kdump_tests.guest.image import Image
 from kdump_tests.guest.laboratory import Places
 from kdump_tests.guest.reaper import reap
 from kdump_tests.guest.run import default_base
+from kdump_tests.guest.saved_state import SavedStates, chosen_limit
 from kdump_tests.session.progress import Progress
 from kdump_tests.steps import listening
 
@@ -52,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     remove.add_argument("name", nargs="+")
     remove.set_defaults(command=_remove_images)
 
+    state = commands.add_parser("state", help="the saved states that guests are forked from").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    states = state.add_parser("list", help="list them, the least recently used first, which leaves first")
+    states.set_defaults(command=_list_states)
+    forget = state.add_parser("remove", help="remove them all; the next guests boot cold once")
+    forget.set_defaults(command=_remove_states)
+
     doctor = commands.add_parser("doctor", help="say what this host can do, and the way out where it cannot")
     doctor.add_argument(
         "--connect", metavar="URI", default=EMBEDDED, help="libvirt to try (default: %(default)s)"
@@ -87,6 +97,26 @@ def _remove_images(options: argparse.Namespace, places: Places) -> int:
         Image.load(name)
         gone = ImageStore(places.cache).remove(name)
         print(f"{name}: {len(gone)} builds removed")
+    return 0
+
+
+def _list_states(_options: argparse.Namespace, places: Places) -> int:
+    states = SavedStates(places.cache, chosen_limit())
+    for key, size in states.sizes().items():
+        state = states.find(key)
+        what = f"{state.name}, armed after a boot of {state.boot_seconds:.1f} s" if state else "damaged"
+        print(f"{key}  {size >> 20:5} MiB  {what}")
+    print(states)
+    return 0
+
+
+def _remove_states(_options: argparse.Namespace, places: Places) -> int:
+    states = SavedStates(places.cache, chosen_limit())
+    until = Deadline.after(60, "nobody starts from a state that shall be removed")
+    keys = list(states.sizes())
+    for key in keys:
+        states.discard(key, until)
+    print(f"{len(keys)} saved states removed")
     return 0
 
 
