@@ -36,7 +36,7 @@ class Stage(Protocol):
     def show_step(self, step: Step) -> None:
         """On the terminal and in the report."""
 
-    def show_line(self, line: str) -> None:
+    def say(self, line: str) -> None:
         """On the terminal."""
 
     def reap(self) -> None:
@@ -92,6 +92,7 @@ class Controller:
                 self._give_up(group.name, group.tests, _does_not_fit(group, self._engine.capacity()))
         try:
             self._start_what_fits()
+            self._show_progress()
             for news in self._engine.as_completed():
                 self._take(news)
                 self._heed_pytest()
@@ -110,7 +111,6 @@ class Controller:
             raise self._session.Interrupted(self._session.shouldstop)
 
     def _start_what_fits(self) -> None:
-        started = False
         while group := next_to_start(self._waiting, self._groups_running, self._engine.capacity()):
             self._waiting.remove(group)
             self._running[group.key] = _Running(group)
@@ -120,9 +120,6 @@ class Controller:
             log = self._stage.report.folder / "groups" / f"{folder_name(group.key)}.log"
             log.parent.mkdir(exist_ok=True)
             self._engine.submit(Task(group, argv, order.as_text(), str(log)))
-            started = True
-        if started:
-            self._show_progress()
 
     def _take(self, news: Message | Outcome) -> None:
         running = self._running[news.key]
@@ -197,17 +194,17 @@ class Controller:
 
     def _note(self, subject: str, text: str) -> None:
         self._stage.report.record(facts.Note(time.time(), subject, text))
-        self._stage.show_line(f"note: {subject}: {text}")
+        self._stage.say(f"note: {subject}: {text}")
 
     def _show_progress(self) -> None:
         running = {running.group: running.seconds for running in self._running.values()}
         if not running:
             return
+        counts = f"{self._finished} finished, {len(running)} running, {len(self._waiting)} waiting"
         left = seconds_left(self._waiting, running, self._engine.capacity())
-        self._stage.show_line(
-            f"groups: {self._finished} finished, {len(running)} running, {len(self._waiting)} waiting; "
-            f"about {in_words(left)} left"
-        )
+        # Estimates are of earlier runs, and this one may be slower.
+        when = f"about {in_words(left)} left" if left >= 1 else "done any moment"
+        self._stage.say(f"groups: {counts}; {when}")
 
     @property
     def _groups_running(self) -> list[Group]:

@@ -16,13 +16,16 @@ class Progress:
 
     def __call__(self, step: Step) -> None:
         """Show one step."""
-        clock = f"{time.monotonic() - self._begun:6.1f} s"
         if step.seconds is None:
-            self._write_line(f"{clock}  {step.subject}: {step.what} …")
+            self.say(f"{step.subject}: {step.what} …")
         elif step.failed:
-            self._write_line(f"{clock}  {step.subject}: {step.what}: FAILED after {step.seconds:.1f} s")
+            self.say(f"{step.subject}: {step.what}: FAILED after {step.seconds:.1f} s")
         else:
-            self._write_line(f"{clock}  {step.subject}: {step.what}: done in {step.seconds:.1f} s")
+            self.say(f"{step.subject}: {step.what}: done in {step.seconds:.1f} s")
+
+    def say(self, line: str) -> None:
+        """Show anything else, with the time that has passed."""
+        self._write_line(f"{time.monotonic() - self._begun:6.1f} s  {line}")
 
 
 def _to_stderr(line: str) -> None:

@@ -57,7 +57,7 @@ class SuiteSession:
         )
         self.run_folder: Path | None = None
         self._engine: Engine | None = None
-        self._progress = Progress(self.show_line)
+        self._progress = Progress(self._write_line)
         self._stack = ExitStack()
         self._stack.enter_context(orderly(self._sweep))
         listener = self._worker.on_step if self._worker else self.show_step
@@ -134,8 +134,11 @@ class SuiteSession:
             done = facts.StepDone(step.subject, step.what, step.at, round(step.seconds, 3), step.failed)
             self.report.record(done)
 
-    def show_line(self, line: str) -> None:
-        """On the terminal, amid what pytest writes there."""
+    def say(self, line: str) -> None:
+        """On the terminal, with the time that has passed."""
+        self._progress.say(line)
+
+    def _write_line(self, line: str) -> None:
         terminal = self._config.pluginmanager.getplugin("terminalreporter")
         capture = self._config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled():

@@ -30,7 +30,7 @@ from kdump_tests.steps import listening
 class Stage:
     def __init__(self, report): self.report, self.lines = report, []
     def show_step(self, step): print("STEP", step.subject, step.what, step.seconds is None)
-    def show_line(self, line): print("LINE", line)
+    def say(self, line): print("LINE", line)
     def reap(self): print("REAPED")
     def stop(self, error): pytest.exit(str(error), returncode=error.exit_code)
 
@@ -42,7 +42,7 @@ class Loop:
         names = dict.fromkeys(item.callspec.params["guest"] for item in session.items)
         groups = [
             Group(name, tuple(i.nodeid for i in session.items if i.callspec.params["guest"] == name),
-                  Need(1 << 20, 99 if name == "huge" else 1, "tcg", "x86_64", "none"), 1.0)
+                  Need(1 << 20, 99 if name == "huge" else 1, "tcg", "x86_64", "none"), 30.0)
             for name in names
         ]
         with local_engine(Capacity(1 << 30, 2)) as engine:
