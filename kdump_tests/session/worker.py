@@ -13,6 +13,8 @@ from kdump_tests.report.folder import Report
 from kdump_tests.session.order import Kind, Order, Said
 from kdump_tests.steps import Step
 
+_LONGEST_SECTION = 64 << 10
+
 
 class SentReport(Report):
     """The controller's report, seen from a group: facts go there, files into its folder directly."""
@@ -76,8 +78,9 @@ class Worker:
         self.tell("begins", {"nodeid": nodeid, "location": location})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """One phase of a test has ended."""
+        """One phase of a test has ended. What it printed goes along up to a length that a message takes."""
         hook = self._config.hook
+        report.sections = [(name, text[-_LONGEST_SECTION:]) for name, text in report.sections]
         self.tell("report", hook.pytest_report_to_serializable(config=self._config, report=report))
 
     @pytest.hookimpl(trylast=True)

@@ -99,7 +99,7 @@ class Bench:
 
     pytester: pytest.Pytester
 
-    def runs(self, source: str, *arguments: str) -> Ended:
+    def runs(self, source: str, *arguments: str, capture: str = "no") -> Ended:
         self.pytester.makeconftest(CONFTEST)
         self.pytester.makepyfile(test_small=HEAD + source)
         folder = self.pytester.path / "report"
@@ -107,7 +107,9 @@ class Bench:
             folder.mkdir()
             Report(folder).record(RunStarted("8f3a", 0.0, ("pytest",), {}, {}, {}))
         without = ["-p", "no:hypothesispytest", "-p", "no:randomly"]
-        ended = self.pytester.run(sys.executable, "-m", "pytest", "-s", *without, *arguments)
+        ended = self.pytester.run(
+            sys.executable, "-m", "pytest", f"--capture={capture}", *without, *arguments
+        )
         out = "\n".join(ended.outlines)
         return Ended(int(ended.ret), out, read_facts(folder / "results.jsonl"), self.pytester.path)
 
@@ -166,6 +168,13 @@ def test_steps(guest, request):
     assert "STEP b booting False" in ended.out
     assert re.search(r"LINE groups: 0 finished, 2 running, 0 waiting; about \d", ended.out)
     assert re.search(r"LINE groups: 1 finished, 1 running, 0 waiting; about \d", ended.out)
+
+
+def test_test_that_prints_without_measure_is_still_told_of(bench: Bench) -> None:
+    ended = bench.runs(
+        "def test_loud(guest):\n    print('x' * (8 << 20))\n    assert guest == 'a'", capture="fd"
+    )
+    assert (ended.status, ended.counted("passed"), ended.counted("failed")) == (1, 1, 1), ended.out[-2000:]
 
 
 def test_failure_is_told_with_its_words_and_its_exit_status(bench: Bench) -> None:
