@@ -20,6 +20,7 @@ from kdump_tests.report import facts
 from kdump_tests.report.folder import Report
 from kdump_tests.report.words import folder_name
 from kdump_tests.report.words import seconds as in_words
+from kdump_tests.session.grouping import history
 from kdump_tests.session.order import Order, Said
 from kdump_tests.session.verdicts import blame
 from kdump_tests.steps import Step
@@ -157,7 +158,7 @@ class Controller:
     def _judge_end(self, running: _Running, outcome: Outcome) -> None:
         group = running.group
         if running.ended:
-            self.took[group.name] = round(running.seconds, 1)
+            self.took[history(group.name, len(group.tests))] = round(running.seconds, 1)
             return
         if self._stopping:
             return

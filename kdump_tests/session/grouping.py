@@ -25,7 +25,7 @@ def groups_of(
         items: What was collected, in order.
         accelerator: What guests run on.
         cores: Of the host. A guest with more CPUs than that runs alone.
-        took: Seconds that groups took before, by name.
+        took: Seconds that groups took before, by their history.
     """
     shared: dict[GuestSpec | None, list[pytest.Item]] = {}
     for item in items:
@@ -53,8 +53,13 @@ def _group(
             architecture=Image.load(spec.image).architecture if spec else "",
             image=spec.image if spec else "",
         ),
-        seconds=took.get(name, _CRASH_SECONDS if crashes else _LOOK_SECONDS),
+        seconds=took.get(history(name, len(tests)), _CRASH_SECONDS if crashes else _LOOK_SECONDS),
     )
+
+
+def history(name: str, tests: int) -> str:
+    """What is remembered of a group: one of fewer tests (-k, --lf) may have no crash in it."""
+    return f"{name}, {tests} tests"
 
 
 def spec_of(item: pytest.Item) -> GuestSpec | None:

@@ -101,16 +101,20 @@ class Debian:
         shown = shell.run("systemctl", "show", "--property=ActiveState,UnitFileState", _SERVICE, until=until)
         unit = dict(line.partition("=")[::2] for line in shown.splitlines())
         loaded = shell.run("cat", _LOADED, until=until)
-        said = shell.attempt(
-            "journalctl", "--boot", "--unit", _SERVICE, "--output=cat", "--lines=20", until=until
-        )
+        is_loaded, active = loaded.strip() == "1", unit.get("ActiveState", "")
+        # Its account is long in coming, and asked for when something is wrong.
+        well = is_loaded and active == "active"
         return KdumpState(
             service=_SERVICE,
             enabled=unit.get("UnitFileState", ""),
-            active=unit.get("ActiveState", ""),
-            capture_kernel_loaded=loaded.strip() == "1",
-            said=said.stdout.strip(),
+            active=active,
+            capture_kernel_loaded=is_loaded,
+            said="" if well else self._journal(shell, until),
         )
+
+    def _journal(self, shell: Shell, until: Deadline) -> str:
+        words = ("--boot", "--unit", _SERVICE, "--output=cat", "--lines=20")
+        return shell.attempt("journalctl", *words, until=until).stdout.strip()
 
     def dumps(self, shell: Shell, until: Deadline) -> tuple[DumpDirectory, ...]:
         """Directories named YYYYMMDDHHMM; kdump-tools keeps other files of its own beside them."""

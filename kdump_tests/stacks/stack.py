@@ -57,7 +57,7 @@ class Markers:
 
 @dataclass(frozen=True)
 class KdumpState:
-    """What a running system says about its kdump. ``said`` is the service's own account."""
+    """What a running system says about its kdump. ``said`` is the service's account if it is not armed."""
 
     service: str
     enabled: str  # as systemd calls it: enabled, disabled, masked, …

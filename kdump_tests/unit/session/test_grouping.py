@@ -29,7 +29,9 @@ def test_a_crash_is_expected_to_take_longer_than_a_look_until_it_is_known() -> N
     items = [item("a", SMALL, "crash"), item("b", LARGE)]
     crashes, looks = groups_of(items, "tcg", 2, {})
     assert crashes.seconds > looks.seconds
-    crashes, looks = groups_of(items, "tcg", 2, {"debian-12-1G": 5.0, "debian-12-16G": 7.0})
+    crashes, looks = groups_of(
+        items, "tcg", 2, {"debian-12-1G, 1 tests": 5.0, "debian-12-16G, 1 tests": 7.0}
+    )
     assert (crashes.seconds, looks.seconds) == (5.0, 7.0)
 
 
