@@ -37,6 +37,7 @@ _MAKE_SECONDS = 600.0
 _NEEDED_SPACE = 1 * GIB
 
 _ROOT = "root.qcow2"
+QEMU = "qemu-system-x86_64"
 
 # Whether kdump of a booted guest is armed, once its boot is over.
 Armed = Callable[[Guest], bool]
@@ -278,7 +279,8 @@ class Lab:
             # Two builds of one recipe have the same digest and not the same blocks on their disks.
             "built": image.disk.stat().st_mtime_ns,
             "domain": domain_xml(spec, "", image, self.accelerator, wiring),
-            "versions": self.hypervisor.versions(Deadline.after(30, "libvirt says its version")),
+            "libvirt": self.hypervisor.library_version(Deadline.after(30, "libvirt says its version")),
+            "qemu": run_program([QEMU, "--version"], Deadline.after(30, "QEMU says its version")),
             "cpu": _host_cpu(),
         }
 

@@ -10,13 +10,11 @@ from kdump_tests.guest import hypervisor as hypervisors
 from kdump_tests.guest.accelerator import Accelerator, Choice, choose
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.image import BuiltImage
-from kdump_tests.guest.lab import Lab
+from kdump_tests.guest.lab import QEMU, Lab
 from kdump_tests.guest.reaper import reap
 from kdump_tests.guest.run import new_run
 from kdump_tests.guest.saved_state import SavedStates, chosen_limit
 from kdump_tests.subprocesses import program
-
-QEMU = "qemu-system-x86_64"
 
 
 @dataclass(frozen=True)

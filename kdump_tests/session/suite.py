@@ -20,7 +20,8 @@ from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.crashkernel_parameter import choose
 from kdump_tests.guest.hypervisor import library_version
-from kdump_tests.guest.laboratory import QEMU, Places, prepared
+from kdump_tests.guest.lab import QEMU
+from kdump_tests.guest.laboratory import Places, prepared
 from kdump_tests.guest.reaper import reap
 from kdump_tests.guest.run import dead_runs, default_base, end
 from kdump_tests.plan import Plan
