@@ -193,7 +193,6 @@ def _timed_suite(*arguments: str) -> tuple[float, int]:
         command = [
             str(PROJECT / "scripts" / "verify"),
             f"--reports={reports}",
-            f"--memory={memory}",
             *arguments,
         ]
         subprocess.run(command, check=True, stdout=sys.stderr)

@@ -173,7 +173,7 @@ class Hypervisor:
         return _version(call(self._handle.getLibVersion, until))
 
     def versions(self, until: Deadline) -> dict[str, str]:
-        """The versions of libvirt and QEMU. Slow: the embedded driver asks every QEMU of the host, for 4 s."""
+        """The versions of libvirt and QEMU. The embedded driver asks every QEMU of the host, for 4 s."""
         return {
             "libvirt": self.library_version(until),
             "qemu": _version(call(self._handle.getVersion, until)),
