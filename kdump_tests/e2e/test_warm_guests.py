@@ -132,6 +132,7 @@ def test_cold_is_cold(warm: Warm) -> None:
     assert warm.states == []
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: groups run one after the other")
 def test_a_group_whose_process_is_killed_runs_once_more(runner: Runner) -> None:
     two = ("--memory=1G,2G", "-k", "service or reservation")
     with runner.started(*two) as process:
