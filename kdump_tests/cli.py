@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from kdump_tests.crashkernel.matrix import Case, Expectation, boundaries, expect, probe
+from kdump_tests.crashkernel.policy import load_policy, policy_names
+from kdump_tests.crashkernel.setting import Ranges, Setting, parse_setting
+from kdump_tests.crashkernel.table import answer_row, as_json, as_table, expected_row
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import KdumpVerifyError, LabError
+from kdump_tests.errors import BadInput, KdumpVerifyError, LabError
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.doctor import examine
@@ -19,6 +23,7 @@ from kdump_tests.guest.reaper import reap
 from kdump_tests.guest.run import default_base
 from kdump_tests.guest.saved_state import SavedStates, chosen_limit
 from kdump_tests.session.progress import Progress
+from kdump_tests.sizes import parse_size
 from kdump_tests.steps import listening
 
 
@@ -62,6 +67,24 @@ def _parser() -> argparse.ArgumentParser:
     forget = state.add_parser("remove", help="remove them all; the next guests boot cold once")
     forget.set_defaults(command=_remove_states)
 
+    expectation = commands.add_parser(
+        "expect", help="say what a kernel should keep aside, by the rules alone: no kernel is asked"
+    )
+    _add_question(expectation)
+    expectation.set_defaults(command=_expect)
+
+    probing = commands.add_parser(
+        "probe", help="ask a real kernel what it keeps aside: booted just so far, half a second each"
+    )
+    which = probing.add_mutually_exclusive_group(required=True)
+    which.add_argument("--kernel", metavar="PATH", type=Path, help="any x86_64 vmlinuz; needs no image")
+    which.add_argument("--image", metavar="NAME", help="the kernel of an image, built if need be")
+    probing.add_argument(
+        "--accel", choices=("tcg", "kvm"), default="tcg", help="default: %(default)s, fast enough here"
+    )
+    _add_question(probing)
+    probing.set_defaults(command=_probe)
+
     doctor = commands.add_parser("doctor", help="say what this host can do, and the way out where it cannot")
     doctor.add_argument(
         "--connect", metavar="URI", default=EMBEDDED, help="libvirt to try (default: %(default)s)"
@@ -71,6 +94,63 @@ def _parser() -> argparse.ArgumentParser:
     reaper = commands.add_parser("reap", help="remove what killed runs left; living runs are not touched")
     reaper.set_defaults(command=_reap)
     return parser
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--crashkernel", metavar="VALUE", action="append", default=[],
+        help="a value as the kernel takes it; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--policy", metavar="NAME|PATH.toml", help=f"a distribution's default: {', '.join(policy_names())}"
+    )
+    parser.add_argument(
+        "--memory", metavar="LIST|boundaries", default="boundaries",
+        help="sizes, comma-separated; or (default) the edges of the ranges, and close to each side",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="one object per case, instead of a table")
+
+
+def _expectations(options: argparse.Namespace) -> list[Expectation]:
+    settings = [parse_setting(value) for value in options.crashkernel]
+    if options.policy:
+        settings.append(load_policy(options.policy).setting("x86_64"))
+    if not settings:
+        raise BadInput("nothing is asked", way_out="--crashkernel VALUE or --policy NAME")
+    return [
+        expect(Case(str(setting), memory))
+        for setting in settings
+        for memory in _memory_sizes(options.memory, setting)
+    ]
+
+
+def _memory_sizes(text: str, setting: Setting) -> tuple[int, ...]:
+    if text == "boundaries":
+        return boundaries(setting.edges if isinstance(setting, Ranges) else ())
+    return tuple(parse_size(word) for word in text.split(","))
+
+
+def _expect(options: argparse.Namespace, _places: Places) -> int:
+    rows = [expected_row(expectation) for expectation in _expectations(options)]
+    print(as_json(rows) if options.json else as_table(rows))
+    return 0
+
+
+def _probe(options: argparse.Namespace, places: Places) -> int:
+    expectations = _expectations(options)
+    kernel = options.kernel or ImageStore(places.cache).get(options.image).kernel
+    if kernel is None:
+        raise BadInput(f"{options.image} has no kernel outside its disk", way_out="--kernel PATH")
+    answers = list(probe(kernel, expectations, options.accel))
+    rows = [answer_row(answer) for answer in answers]
+    print(as_json(rows) if options.json else as_table(rows))
+    wrong = sum(answer.agrees is False for answer in answers)
+    agreed = sum(answer.agrees is True for answer in answers)
+    unknown = f", {len(answers) - wrong - agreed} could not be told beforehand" * (
+        len(answers) > wrong + agreed
+    )
+    print(f"{len(answers)} cases: {agreed} agree, {wrong} disagree{unknown}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 def _list_images(_options: argparse.Namespace, places: Places) -> int:

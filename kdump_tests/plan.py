@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 import pydantic
 
 from kdump_tests.crash.trigger import Trigger
+from kdump_tests.crashkernel.policy import load_policy
 from kdump_tests.errors import BadInput
 from kdump_tests.guest.crashkernel_parameter import check_request
 from kdump_tests.guest.hypervisor import EMBEDDED
@@ -38,6 +39,7 @@ class Plan(pydantic.BaseModel):
     image: str = "debian-12"
     memory: Annotated[tuple[int, ...], pydantic.BeforeValidator(_sizes)]
     crashkernel: str = "auto"
+    policy: str | None = None
     kernel_arguments: tuple[str, ...] = ()
     vcpus: Annotated[int, pydantic.Field(ge=1, le=64)] = 1
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
@@ -61,6 +63,14 @@ class Plan(pydantic.BaseModel):
         except pydantic.ValidationError as error:
             faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
             raise BadInput("the plan cannot be carried out", wrong="\n".join(faults)) from None
+        if plan.policy is not None:
+            load_policy(plan.policy)
+            if plan.crashkernel != "auto":
+                raise BadInput(
+                    f"--policy {plan.policy} would not be used",
+                    reason=f"crashkernel={plan.crashkernel} is asked for, and a policy stands in for auto",
+                    way_out="leave one of them out",
+                )
         for memory in plan.memory:
             plan.spec(memory, None)  # is it a machine at all?
             check_request(plan.crashkernel, memory)
@@ -69,9 +79,8 @@ class Plan(pydantic.BaseModel):
     @property
     def key(self) -> str:
         """Short, and the same for plans whose guests do the same things."""
-        return " ".join(
-            map(str, (self.image, self.crashkernel, *self.kernel_arguments, self.vcpus, self.cold))
-        )
+        asked = (self.image, self.crashkernel, self.policy, *self.kernel_arguments, self.vcpus, self.cold)
+        return " ".join(map(str, asked))
 
     @property
     def trigger(self) -> Trigger:
@@ -94,6 +103,7 @@ class Plan(pydantic.BaseModel):
             "image": self.image,
             "memory tiers": ", ".join(map(format_size, self.memory)),
             "crashkernel": self.crashkernel,
+            "policy": self.policy or "",
             "kernel arguments": " ".join(self.kernel_arguments),
             "kdump settings": ", ".join(f"{name}={value}" for name, value in self.kdump_settings.items()),
             "vcpus": str(self.vcpus),

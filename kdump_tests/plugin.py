@@ -52,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
              "'auto' (default) becomes the distribution's own where the kernel does not know it",
     )  # fmt: skip
     group.addoption(
+        "--policy", metavar="NAME|PATH.toml",
+        help="what 'auto' becomes where the kernel does not know it: "
+             "one that `kdump-verify expect --help` lists, or a file of your own",
+    )  # fmt: skip
+    group.addoption(
         "--kernel-argument", metavar="WORD", action="append", default=[],
         help="a further word for the guests' kernel command line; may be given several times",
     )  # fmt: skip
@@ -106,6 +111,7 @@ def pytest_configure(config: pytest.Config) -> None:
             image=option.image,
             memory=option.memory,
             crashkernel=option.crashkernel,
+            policy=option.policy,
             kernel_arguments=tuple(option.kernel_argument),
             vcpus=option.vcpus,
             accelerator=option.accel,
@@ -193,7 +199,7 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
             opening = opened(places, plan.image, plan.accelerator, plan.connect, cold=plan.cold)
             lab, image = stack.enter_context(opening)
             session.run_folder = lab.run.folder
-            parameter = choose(plan.crashkernel, image, lab.accelerator, places.cache)
+            parameter = choose(plan.crashkernel, image, lab.accelerator, places.cache, plan.policy)
         except LabError as error:
             session.stop(error)
         session.tell_accelerator(lab.accelerator)

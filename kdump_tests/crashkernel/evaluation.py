@@ -21,6 +21,11 @@ RAM_BELOW_4G = 2 * GIB
 # Up to half of that fits below 4 GiB nearly wherever KASLR put the kernel. Above, chance decides: 1900M of
 # 4 GiB once came below (6.1) and once above with 256 MiB of low memory (6.12).
 SURELY_BELOW_4G = RAM_BELOW_4G // 2
+# What comes on top, below 4 GiB, when the reservation lies above: max(swiotlb + 8M, 256M), and swiotlb has
+# 64M unless it is told otherwise (crash_low_size_default(), arch/x86).
+DEFAULT_LOW = 256 * MIB
+# KASLR may put the kernel into the middle of what lies above 4 GiB, so one half of the rest must be enough.
+_KERNEL = 256 * MIB
 
 
 def expected_reservation(setting: Setting, memory: int) -> Reservation:
@@ -33,6 +38,8 @@ def expected_reservation(setting: Setting, memory: int) -> Reservation:
     # 6.12 refuses this in parse_crashkernel(); 6.1 tries and finds no suitable area.
     if size == 0 or size >= memory:
         return Reservation(0)
+    if _surely_above(setting, size, memory):
+        return Reservation(size, DEFAULT_LOW)
     _refuse_what_the_memory_map_decides(setting, size, memory)
     return Reservation(size)
 
@@ -60,6 +67,19 @@ def _size(setting: Setting, memory: int) -> int:
             assert_never(setting)
 
 
+def _surely_above(setting: Setting, size: int, memory: int) -> bool:
+    """Whether it lies above 4 GiB wherever KASLR puts the kernel: it must, and there is room enough."""
+    if memory - RAM_BELOW_4G < 2 * size + _KERNEL:
+        return False
+    match setting:
+        case Suffixed():
+            return True
+        case Simple(offset=0) | Ranges(offset=0):
+            return size >= RAM_BELOW_4G
+        case _:
+            return False
+
+
 def _refuse_what_the_memory_map_decides(setting: Setting, size: int, memory: int) -> None:
     match setting:
         case Simple(offset=offset) | Ranges(offset=offset) if offset:
@@ -83,6 +103,6 @@ def _refuse_what_the_memory_map_decides(setting: Setting, size: int, memory: int
     if above:
         raise BadInput(
             f"crashkernel={setting} on {format_size(memory)} may lie above 4 GiB, where the kernel adds low "
-            "memory: that cannot be worked out yet",
+            "memory: where it lies depends on the place that KASLR chose",
             way_out=f"at most {format_size(SURELY_BELOW_4G)} without ,high",
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdump_tests.crashkernel.bzimage import require_bzimage
-from kdump_tests.crashkernel.reservation import parse_boot_log
+from kdump_tests.crashkernel.reservation import Announcement, parse_boot_log
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, HypervisorError, LabError
 from kdump_tests.sizes import GIB, MIB, format_size
@@ -116,37 +116,50 @@ def boot_log(
     )
 
 
-def knows_auto(kernel: Path, accelerator: str, until: Deadline) -> bool:
-    """Whether a kernel knows crashkernel=auto, by its own words on a machine of 4 GiB.
+def ask(kernel: Path, value: str, memory: int, accelerator: str, until: Deadline) -> Announcement:
+    """What a kernel says of its reservation on a machine of so many bytes.
 
     Raises:
         BadInput, ToolMissing: as boot_log().
         HypervisorError: QEMU ended without an answer.
-        DeadlineExpired: no answer came in time.
-        LabError: the kernel passed the place and said nothing.
+        LabError: the kernel panicked before it answered.
+        DeadlineExpired: no answer came in time, or not a single line.
+    """
+    log = boot_log(
+        kernel,
+        command_line=f"crashkernel={value}",
+        memory=memory,
+        accelerator=accelerator,
+        stop=PAST_RESERVATION,
+        until=until,
+    )
+    if log.matched:
+        return parse_boot_log("\n".join(log.lines))
+    where = f"{kernel.name} on {format_size(memory)}"
+    facts = {"kernel": kernel, "last_lines": log.tail(), "qemu_says": log.stderr}
+    if any("Kernel panic" in line for line in log.lines):
+        raise LabError(f"{where} panics before it reserves anything", **facts)
+    if log.exit_status is not None:
+        raise HypervisorError(f"QEMU ended with status {log.exit_status} under {where}", **facts)
+    heard = "its last word was another one" if log.lines else "it printed nothing at all"
+    raise until.error(heard=heard, **facts)
+
+
+def knows_auto(kernel: Path, accelerator: str, until: Deadline) -> bool:
+    """Whether a kernel knows crashkernel=auto, by its own words on a machine of 4 GiB.
+
+    Raises:
+        LabError: as ask(), and when the kernel passed the place and said nothing.
     """
     with step(kernel.name, "ask the kernel whether it knows crashkernel=auto"):
-        log = boot_log(
-            kernel,
-            command_line="crashkernel=auto",
-            memory=4 * GIB,
-            accelerator=accelerator,
-            stop=PAST_RESERVATION,
-            until=until,
-        )
-    said = parse_boot_log("\n".join(log.lines))
+        said = ask(kernel, "auto", 4 * GIB, accelerator, until)
     # Upstream tries to read "auto" as a size. A kernel that knows it says so (RHEL 8), reserves (RHEL 7),
     # or tells why it could not.
     if any("emory value expected" in refusal for refusal in said.refusals):
         return False
     if said.words:
         return True
-    facts = {"kernel": kernel, "last_lines": log.tail(), "qemu_says": log.stderr}
-    if log.matched:
-        raise LabError(f"{kernel.name} says nothing about crashkernel=auto", **facts)
-    if log.exit_status is not None:
-        raise HypervisorError(f"QEMU ended with status {log.exit_status} under {kernel.name}", **facts)
-    raise until.error(**facts)
+    raise LabError(f"{kernel.name} says nothing about crashkernel=auto", kernel=kernel)
 
 
 def _argv(kernel: Path, command_line: str, memory: int, accelerator: str) -> list[str]:

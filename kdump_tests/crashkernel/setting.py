@@ -60,6 +60,12 @@ class Ranges:
     ranges: tuple[Range, ...]
     offset: int = 0
 
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """Where the amount may change, in bytes of RAM, ascending."""
+        ends = {range_.start for range_ in self.ranges} | {range_.end or 0 for range_ in self.ranges}
+        return tuple(sorted(ends - {0}))
+
     def __str__(self) -> str:
         return f"{','.join(map(str, self.ranges))}{_at(self.offset)}"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdump_tests.crashkernel.evaluation import expected_reservation
+from kdump_tests.crashkernel.policy import load_policy
 from kdump_tests.crashkernel.probe import knows_auto
 from kdump_tests.crashkernel.reservation import Reservation
 from kdump_tests.crashkernel.setting import Auto, parse_setting
@@ -57,8 +58,12 @@ def check_request(requested: str, memory: int) -> None:
         )
 
 
-def choose(requested: str, image: BuiltImage, accelerator: Accelerator, cache: Path) -> CrashkernelParameter:
-    """Pass on what was asked for; where the kernel does not know ``auto``, the distribution's own default.
+def choose(
+    requested: str, image: BuiltImage, accelerator: Accelerator, cache: Path, policy: str | None = None
+) -> CrashkernelParameter:
+    """Pass on what was asked for; where the kernel does not know ``auto``, a policy or the image's default.
+
+    ``policy`` names one of policies/, or a file of that form.
 
     Raises:
         BadInput: neither the kernel nor the distribution has a default, or the command line is not ours.
@@ -75,11 +80,16 @@ def choose(requested: str, image: BuiltImage, accelerator: Accelerator, cache: P
         return CrashkernelParameter(requested, requested)
     if _knows_auto(image.kernel, accelerator, cache):
         return CrashkernelParameter(requested, requested)
+    if policy is not None:
+        ranges = str(load_policy(policy).setting(image.image.architecture))
+        return CrashkernelParameter(
+            requested, ranges, f"its kernel does not know auto; this is the policy {policy}"
+        )
     if image.crashkernel is None:
         raise BadInput(
             f"crashkernel=auto means nothing to {image.image.name}",
             reason="its kernel does not know auto, and its kdump package sets no default",
-            way_out="name a size: --crashkernel 256M",
+            way_out="name a size or a policy: --crashkernel 256M, --policy rhel9",
         )
     why = f"its kernel does not know auto; this is what the kdump package of {image.image.distribution} sets"
     return CrashkernelParameter(requested, image.crashkernel, why)

@@ -90,7 +90,7 @@ class SuiteSession:
         plan, places = self._plan, Places(default_cache(), default_base())
         try:
             image, accelerator = prepared(places, plan.image, plan.accelerator)
-            choose(plan.crashkernel, image, accelerator, places.cache)
+            choose(plan.crashkernel, image, accelerator, places.cache, plan.policy)
         except LabError as error:
             self.stop(error)
         self.tell_accelerator(accelerator)

@@ -1,12 +1,13 @@
 """kdump-verify, for what needs no guest."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from kdump_tests.cli import main
 from kdump_tests.guest.saved_state import SavedStates
-from kdump_tests.sizes import GIB
+from kdump_tests.sizes import GIB, MIB
 from kdump_tests.unit.guest.test_saved_state import save
 
 
@@ -38,3 +39,27 @@ def test_limit_that_is_no_size_is_refused(
     assert main(["state", "list"]) == 64
     assert "KDUMP_VERIFY_STATES_SIZE" in capsys.readouterr().err
     assert not states.sizes()
+
+
+def test_expectation_is_told_without_a_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["expect", "--policy=rhel8-rule-of-thumb", "--memory=1G,65G", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["expected"], row["expected_low"]) for row in rows] == [(192 * MIB, 0), (2 * GIB, 256 * MIB)]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--crashkernel=1G-:64M:"], "expected after a range"),
+        (["--crashkernel=4G-2G:1M"], "end <= start"),
+        (["--policy=rhel99"], "there is no policy 'rhel99'"),
+        (["--crashkernel=256M", "--memory=0"], "cannot have 0 bytes"),
+        (["--crashkernel=256M", "--memory=banana"], "'banana' is not a memory size"),
+        ([], "nothing is asked"),
+    ],
+)
+def test_question_that_cannot_be_asked_is_refused(
+    words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["expect", *words]) == 64
+    assert reason in capsys.readouterr().err

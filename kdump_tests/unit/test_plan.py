@@ -91,3 +91,12 @@ def test_the_plan_is_shown_in_words() -> None:
     assert shown["memory tiers"] == "1G, 2G"
     assert shown["kernel arguments"] == "quiet panic=5"
     assert shown["trigger"] == "sysrq-c"
+
+
+def test_policy_stands_in_for_auto_alone() -> None:
+    assert Plan.of(memory="1G", policy="rhel9").policy == "rhel9"
+    assert refusal(policy="rhel9", crashkernel="256M").message == "--policy rhel9 would not be used"
+
+
+def test_unknown_policy_is_refused() -> None:
+    assert refusal(policy="rhel99").message == "there is no policy 'rhel99'"

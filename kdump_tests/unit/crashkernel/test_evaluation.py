@@ -102,16 +102,31 @@ def test_auto_has_no_size() -> None:
         ("0-:256M@17M", "2G", "depends on the kernel's version"),
         ("256M@1G", "1G", "reaches beyond"),
         ("256M@2G", "4G", "reaches beyond"),
-        # Both added 256 MiB of low memory.
-        ("256M,high", "4G", "above 4 GiB"),
+        # With the kernel in the middle of the memory above 4 GiB, neither half might do.
+        ("256M,high", "2560M", "above 4 GiB"),
+        ("2G", "6G", "above 4 GiB"),
         # 6.1 below 4 GiB, 6.12 above it: as KASLR had it.
         ("1900M", "4G", "above 4 GiB"),
-        (LADDER, "65G", "above 4 GiB"),
     ],
 )
 def test_what_the_memory_map_decides_is_not_guessed(value: str, memory: str, why: str) -> None:
     with pytest.raises(BadInput, match=why):
         main(value, memory)
+
+
+@pytest.mark.parametrize(
+    ("value", "memory", "size"),
+    [
+        # Debian's 6.1 and 6.12 under QEMU added 256 MiB of low memory to each.
+        ("256M,high", "4G", 256 * MIB),
+        (LADDER, "65409M", 2 * GIB),
+        (LADDER, "65G", 2 * GIB),
+        (LADDER, "16T", 2 * GIB),
+    ],
+)
+def test_what_must_lie_above_4g_has_low_memory_besides(value: str, memory: str, size: int) -> None:
+    expected = expected_reservation(parse_setting(value), parse_size(memory))
+    assert expected == Reservation(size, low=256 * MIB)
 
 
 @given(st.integers(1, 64 * GIB), st.integers(0, 1 * GIB))

@@ -46,6 +46,13 @@ def test_auto_becomes_the_distributions_default_and_says_so(image: BuiltImage) -
     assert "the kdump package of debian-12" in chosen.because
 
 
+@pytest.mark.usefixtures("auto_is_known")
+def test_auto_becomes_the_policy_that_is_asked_for(image: BuiltImage) -> None:
+    chosen = choose("auto", image, TCG, image.folder, "rhel9")
+    assert chosen.passed == "1G-4G:192M,4G-64G:256M,64G-:512M"
+    assert chosen.because.endswith("this is the policy rhel9")
+
+
 @pytest.mark.parametrize("auto_is_known", [True], indirect=True)
 def test_kernel_that_knows_auto_is_given_it(auto_is_known: bool, image: BuiltImage) -> None:
     assert auto_is_known

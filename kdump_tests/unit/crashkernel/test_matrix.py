@@ -1,0 +1,85 @@
+"""Questions, expectations and answers; what a kernel says is written down here."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdump_tests.crashkernel.matrix import LARGEST, SMALLEST, Answer, Case, boundaries, expect
+from kdump_tests.crashkernel.reservation import parse_boot_log
+from kdump_tests.crashkernel.table import answer_row, as_json, as_table, expected_row
+from kdump_tests.errors import BadInput
+from kdump_tests.sizes import GIB, MIB
+
+OF_6_1 = "Reserving 256MB of memory at 1776MB for crashkernel (System RAM: 2047MB)"
+OF_6_12 = "crashkernel reserved: 0x000000006f000000 - 0x000000007f000000 (256 MB)"
+
+
+def answer(value: str, memory: int, said: str) -> Answer:
+    return Answer(expect(Case(value, memory)), parse_boot_log(said))
+
+
+@pytest.mark.parametrize("said", [OF_6_1, OF_6_12])
+def test_kernel_that_reserves_what_was_expected_agrees(said: str) -> None:
+    assert answer("256M", 2 * GIB, said).agrees is True
+
+
+@pytest.mark.parametrize("said", [OF_6_1, OF_6_12, "crashkernel size resulted in zero bytes", ""])
+def test_kernel_that_reserves_anything_else_disagrees(said: str) -> None:
+    assert answer("192M", 2 * GIB, said).agrees is False
+
+
+def test_low_memory_that_is_missing_is_no_agreement() -> None:
+    assert answer("256M,high", 8 * GIB, OF_6_12).agrees is False
+
+
+def test_bytes_agree_with_a_kernel_that_tells_whole_mib_only() -> None:
+    assert answer(str(256 * MIB + 5), 2 * GIB, OF_6_1).agrees is True
+    assert answer(str(256 * MIB + 5), 2 * GIB, OF_6_12).agrees is False
+
+
+def test_where_nothing_can_be_expected_nothing_agrees() -> None:
+    asked = answer("auto", 4 * GIB, OF_6_1)
+    assert asked.agrees is None
+    assert "the kernel chooses" in asked.expectation.because
+
+
+def test_every_edge_is_looked_at_from_both_sides() -> None:
+    assert boundaries([2 * GIB]) == tuple(
+        size * MIB for size in (512, 1919, 1920, 1921, 2047, 2048, 2049, 2176, 16 << 20)
+    )
+
+
+@given(st.lists(st.integers(0, 1 << 50)))
+def test_no_boundary_is_a_machine_that_cannot_be(edges: list[int]) -> None:
+    sizes = boundaries(edges)
+    assert all(SMALLEST <= size <= LARGEST for size in sizes)
+    assert sorted(set(sizes)) == list(sizes)
+
+
+@pytest.mark.parametrize("memory", [0, -MIB, MIB + 1])
+def test_memory_of_no_machine_is_refused(memory: int) -> None:
+    with pytest.raises(BadInput, match="bytes of memory"):
+        expect(Case("256M", memory))
+
+
+def test_rows_say_what_was_expected_and_what_was_said() -> None:
+    row = json.loads(as_json([answer_row(answer("192M", 2 * GIB, OF_6_1))]))[0]
+    assert (row["expected"], row["reserved"], row["agrees"]) == (192 * MIB, 256 * MIB, False)
+    assert row["kernel_says"] == [OF_6_1]
+
+
+def test_table_has_a_heading_per_setting() -> None:
+    rows = [
+        answer_row(answer("192M", 2 * GIB, OF_6_1)),
+        answer_row(answer("256M", 2 * GIB, OF_6_1)),
+        answer_row(answer("auto", 2 * GIB, "")),
+        expected_row(expect(Case("auto", 2 * GIB))),
+    ]
+    heading, wrong, _, right, _, unknown, foretold = as_table(rows).splitlines()
+    assert heading == "crashkernel=192M"
+    assert "DISAGREES" in wrong
+    assert " agrees " in right
+    assert "says nothing" in unknown
+    assert "the kernel chooses" in foretold

@@ -1,0 +1,114 @@
+"""Every policy at its boundaries. The numbers stand in the sources that the files name."""
+
+from pathlib import Path
+
+import pytest
+
+from kdump_tests.crashkernel.evaluation import expected_reservation
+from kdump_tests.crashkernel.policy import load_policy, policy_names
+from kdump_tests.crashkernel.setting import parse_setting
+from kdump_tests.errors import BadInput
+from kdump_tests.sizes import GIB, parse_size
+
+# "memory:size" on x86_64. An edge is reached by less than 128 MiB too little, as the kernel rounds up.
+TABLE = {
+    "rhel8-a": "1G:0 1920M:0 1921M:160M 2G:160M 1T:160M",
+    "rhel8-b": "896M:0 897M:160M 1G:160M 65408M:160M 65409M:256M 1048448M:256M 1T:512M",
+    "rhel8-c": "896M:0 1G:160M 3968M:160M 3969M:192M 65408M:192M 64G:256M 1048448M:256M 1048449M:512M",
+    "rhel8-docs": "896M:0 1G:192M 3968M:192M 4G:256M 65408M:256M 64G:512M 16T:512M",
+    "rhel8-rule-of-thumb":
+        "512M:192M 1921M:256M 2G:256M 6016M:256M 6G:512M 8064M:512M 8G:1G 65408M:1G 64G:2G 16T:2G",
+    "rhel9": "896M:0 1G:192M 3968M:192M 4G:256M 65408M:256M 64G:512M",
+    "rhel10": "1920M:0 1921M:256M 2G:256M 65408M:256M 64G:512M",
+    "debian-12": "256M:0 257M:128M 384M:128M 1T:128M",
+    "debian-13": "384M:0 385M:192M 512M:192M 1T:192M",
+    "ubuntu-22.04": "384M:0 512M:192M 1T:192M",
+    "ubuntu-24.10":
+        "1920M:0 2G:320M 3968M:320M 4G:512M 32640M:512M 32G:1G 65408M:1G 64G:2G 130944M:2G 128G:4G",
+    "suse-fallback": "512M:192M 1T:192M",
+    "anolis-2": "1920M:0 2G:192M 8064M:192M 8G:256M",
+    "alibaba-3":
+        "1920M:0 2G:192M 8064M:192M 8G:256M 130944M:256M 128G:384M 384896M:384M 376G:448M",
+    "openeuler": "512M:0 1G:512M 1T:512M",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "memory", "size"),
+    [(name, *pair.split(":")) for name, pairs in TABLE.items() for pair in pairs.split()],
+)
+def test_policy_keeps_aside_what_its_source_says(name: str, memory: str, size: str) -> None:
+    setting = load_policy(name).setting("x86_64")
+    assert expected_reservation(setting, parse_size(memory)).main == parse_size(size)
+
+
+def test_every_policy_is_in_the_table() -> None:
+    assert set(TABLE) == set(policy_names())
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_every_rule_reads_back_and_has_a_source(name: str) -> None:
+    policy = load_policy(name)
+    for architecture, rule in policy.rules.items():
+        setting = policy.setting(architecture)
+        assert parse_setting(str(setting)) == setting
+        assert rule.source
+
+
+def test_last_tier_of_the_rule_of_thumb_is_the_least_that_will_do() -> None:
+    policy = load_policy("rhel8-rule-of-thumb")
+    assert policy.at_least("x86_64", 64 * GIB)
+    assert not policy.at_least("x86_64", 63 * GIB)
+    assert not load_policy("rhel9").at_least("x86_64", 64 * GIB)
+
+
+def test_unknown_policy_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(BadInput, match="no policy 'rhel99'") as refused:
+        load_policy("rhel99")
+    assert "rhel9" in refused.value.facts["known"]
+
+
+def test_architecture_without_a_rule_is_refused() -> None:
+    with pytest.raises(BadInput, match="debian-12 says nothing about arm64"):
+        load_policy("debian-12").setting("arm64")
+
+
+GOOD = (
+    'description = "ours"\nboundary = "below its end"\n[x86_64]\ncrashkernel = "1G-:200M"\nsource = "us"\n'
+)
+
+
+def test_file_of_ones_own_is_a_policy(tmp_path: Path) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(GOOD)
+    assert str(load_policy(str(path)).setting("x86_64")) == "1G-:200M"
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "wrong"),
+    [
+        ("source", "sauce", "x86_64.sauce"),
+        ("x86_64", "x86", "x86"),
+        ("1G-:200M", "1G-:64M:", "x86_64.crashkernel"),
+        ("1G-:200M", "4G-2G:1M", "end <= start"),
+    ],
+)
+def test_what_a_file_must_not_say_is_named(tmp_path: Path, was: str, becomes: str, wrong: str) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(GOOD.replace(was, becomes))
+    with pytest.raises(BadInput, match=r"ours\.toml is not a valid policy") as refused:
+        load_policy(str(path))
+    assert wrong in refused.value.facts["wrong"]
+
+
+@pytest.mark.parametrize("content", [b"= nonsense", b"\xff\xd8\xff\xe0"])
+def test_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_policy(str(path))
+
+
+def test_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_policy(str(tmp_path / "absent.toml"))
