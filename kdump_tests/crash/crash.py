@@ -18,6 +18,7 @@ from kdump_tests.errors import (
 )
 from kdump_tests.guest.facts import KernelFacts
 from kdump_tests.guest.machine import Guest
+from kdump_tests.guest.shell import Copy
 from kdump_tests.stacks.stack import Artifact, DumpDirectory, Phase, SavedFile, Stack
 from kdump_tests.steps import step
 from kdump_tests.vmcore.inspection import Vmcore, inspect
@@ -171,7 +172,7 @@ def _take(guest: Guest, stack: Stack, new: tuple[DumpDirectory, ...], timeline: 
     folder = guest.folder / "dump"
     folder.mkdir(mode=0o700)
     with step(guest.name, f"fetching {directory.path}"):
-        copies = tuple((file, _fetch(guest, directory, file, folder)) for file in (log, vmcore))
+        copies = _fetch(guest, directory, (log, vmcore), folder)
     with step(guest.name, "looking into the vmcore"):
         begun = time.monotonic()
         (_, log_copy), (_, vmcore_copy) = copies
@@ -193,11 +194,15 @@ def _promised(directory: DumpDirectory, artifact: Artifact, timeline: Timeline) 
     )
 
 
-def _fetch(guest: Guest, directory: DumpDirectory, file: SavedFile, folder: Path) -> Path:
-    # The name matched the stack's pattern; still it is the guest's word and must not lead elsewhere.
-    if "/" in file.name or file.name.startswith("."):
-        raise LabError(f"the guest names a dump file {file.name!r}")
-    goal = folder / file.name
-    until = guest.deadline(_FETCH_SECONDS, f"{file.name} is copied")
-    guest.fetch(f"{directory.path}/{file.name}", goal, file.size, until)
-    return goal
+def _fetch(
+    guest: Guest, directory: DumpDirectory, files: tuple[SavedFile, ...], folder: Path
+) -> tuple[tuple[SavedFile, Path], ...]:
+    for file in files:
+        # The name matched the stack's pattern; still it is the guest's word and must not lead elsewhere.
+        if "/" in file.name or file.name.startswith("."):
+            raise LabError(f"the guest names a dump file {file.name!r}")
+    until = guest.deadline(_FETCH_SECONDS, f"{directory.path} is copied")
+    guest.fetch(
+        [Copy(f"{directory.path}/{file.name}", folder / file.name, file.size) for file in files], until
+    )
+    return tuple((file, folder / file.name) for file in files)

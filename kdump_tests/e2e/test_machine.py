@@ -11,6 +11,7 @@ from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.hypervisor import EMBEDDED
 from kdump_tests.guest.laboratory import Places, opened
 from kdump_tests.guest.machine import Guest
+from kdump_tests.guest.shell import Copy
 from kdump_tests.guest.spec import Disk, GuestSpec, Link
 from kdump_tests.sizes import MIB
 
@@ -23,7 +24,7 @@ def test_guest_has_the_disks_links_and_cpus_of_its_spec(runner: Runner, tmp_path
         cpus = told("nproc")
         links = told("ls", "/sys/class/net")
         told("dd", "if=/dev/urandom", "of=/big", "bs=1M", "count=8")
-        guest.fetch("/big", big, 8 * MIB, guest.command_deadline())
+        guest.fetch([Copy("/big", big, 8 * MIB)], guest.command_deadline())
         digest = told("sha256sum", "/big")
     assert (int(size), int(cpus)) == (64 * MIB, 2)
     assert len(links.split()) == 3  # loopback, SSH's, and the private one

@@ -5,16 +5,19 @@ SSH under TCG and 0.5 s through here. Commands still go through SSH; only conten
 """
 
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import GuestLost, LabError
-from kdump_tests.guest.shell import Shell
+from kdump_tests.errors import GuestLost
+from kdump_tests.guest.shell import Copy, Shell, make_room, require_whole, store
 
 # systemd's 99-systemd rules and udev's 50-udev-default.rules make the link to the port's device.
 PORT_NAME = "kdump-verify.files"
 PORT = f"/dev/virtio-ports/{PORT_NAME}"
+# Without the port, no file of that name shall come into being.
+_SEND = 'test -c "$0" && exec cat -- "$@" > "$0"'
 _PIECE = 1 << 20
 # How often a silent port is left to see whether the sender has given up.
 _GLANCE_SECONDS = 0.05
@@ -35,27 +38,27 @@ class FileChannel:
         if self._peer:
             self._peer.close()
 
-    def fetch(self, shell: Shell, path: str, goal: Path, size: int, until: Deadline) -> None:
-        """Copy a file of ``size`` bytes from the guest, in pieces, into a new file of mode 0600.
+    def fetch(self, shell: Shell, copies: Sequence[Copy], until: Deadline) -> None:
+        """Copy files from the guest, in pieces, into new files of mode 0600; one command for all.
 
         Raises:
-            LabError: it could not be read or sent.
+            LabError: they could not be read or sent.
             GuestLost: QEMU has gone.
             DeadlineExpired: it took too long.
         """
         self._forget_rest()
-        goal.touch(mode=0o600, exist_ok=False)
-        got = 0
-        # conv=nocreat: without the port, no file of that name shall come into being.
-        sending = ("dd", f"if={path}", f"of={PORT}", "bs=1M", "conv=nocreat", "status=none")
-        with shell.running(*sending, until=until) as process, goal.open("wb") as file:
-            while got < size and not process.failed:
-                got += file.write(self._receive(size - got, until))
+        make_room(copies)
+        with shell.running("sh", "-c", _SEND, PORT, *(copy.path for copy in copies), until=until) as process:
+
+            def receive(want: int) -> bytes:
+                while want and not process.failed:
+                    if piece := self._receive(want, until):
+                        return piece
+                return b""
+
+            got = store(copies, receive)
             status = process.status(until)
-        if status != 0 or got != size:
-            raise LabError(
-                f"{path} was not copied whole", expected=f"{size} bytes", got=f"{got} bytes", status=status
-            )
+        require_whole(copies, got, status)
 
     def _forget_rest(self) -> None:
         """What an earlier sender left: the next byte must be the next file's first."""

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.console import Console, Line
 from kdump_tests.guest.file_channel import PORT, FileChannel
 from kdump_tests.guest.image import BuiltImage
-from kdump_tests.guest.shell import Shell
+from kdump_tests.guest.shell import Copy, Shell
 from kdump_tests.guest.spec import GuestSpec
 
 # Seconds of the reference machine (see accelerator.py); a boot to SSH takes 40 there.
@@ -94,16 +95,16 @@ class Guest:
         """The text of files of the guest, one after the other."""
         return self.shell.run("cat", "--", *paths, until=self.command_deadline())
 
-    def fetch(self, path: str, goal: Path, size: int, until: Deadline) -> None:
-        """Copy a file of ``size`` bytes out of the guest, the fast way if it has the port for it.
+    def fetch(self, copies: Sequence[Copy], until: Deadline) -> None:
+        """Copy files out of the guest, the fast way if it has the port for it.
 
         Raises:
-            LabError: it did not come whole.
+            LabError: they did not come whole.
         """
         if self.has_file_port():
-            self.files.fetch(self.shell, path, goal, size, until)
+            self.files.fetch(self.shell, copies, until)
         else:
-            self.shell.fetch(path, goal, size, until)
+            self.shell.fetch(copies, until)
 
     def has_file_port(self) -> bool:
         """Whether the guest's system made a device of the file channel."""

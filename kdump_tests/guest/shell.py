@@ -5,7 +5,7 @@ import logging
 import shlex
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,57 @@ class Login:
     port: int
     key: KeyPair
     host_key: KeyPair
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file of the machine, of ``size`` bytes, and the new file here that shall hold the same."""
+
+    path: str
+    goal: Path
+    size: int
+
+
+def make_room(copies: Sequence[Copy]) -> None:
+    """New, empty files, each for its owner alone; never over another file."""
+    for copy in copies:
+        copy.goal.touch(mode=0o600, exist_ok=False)
+
+
+def total(copies: Sequence[Copy]) -> int:
+    """Bytes of all of them."""
+    return sum(copy.size for copy in copies)
+
+
+def store(copies: Sequence[Copy], receive: Callable[[int], bytes]) -> int:
+    """Write a stream into its files, one after the other.
+
+    ``receive`` is told how many bytes are missing in all and gives the next piece, empty at the end. What
+    it gives beyond the last file is counted, not kept. The number of bytes that came.
+    """
+    got, rest = 0, b""
+    for copy in copies:
+        missing = copy.size
+        with copy.goal.open("wb") as file:
+            while missing and (rest or (rest := receive(total(copies) - got))):
+                written = file.write(rest[:missing])
+                got, missing, rest = got + written, missing - written, rest[written:]
+    return got + len(rest or receive(0))
+
+
+def require_whole(copies: Sequence[Copy], got: int, status: int) -> None:
+    """Nothing, when all bytes came and the sender ended well.
+
+    Raises:
+        LabError: says what was missing.
+    """
+    if status != 0 or got != total(copies):
+        raise LabError(
+            f"{', '.join(copy.path for copy in copies)} was not copied whole",
+            expected=f"{total(copies)} bytes",
+            got=f"{got} bytes",
+            status=status,
+        )
 
 
 @dataclass(frozen=True)
@@ -118,26 +169,22 @@ class Shell:
             process.command, status, stdout.decode(errors="replace"), stderr.decode(errors="replace")
         )
 
-    def fetch(self, path: str, goal: Path, size: int, until: Deadline) -> None:
-        """Copy a file of ``size`` bytes from the machine, in pieces, into a new file of mode 0600.
+    def fetch(self, copies: Sequence[Copy], until: Deadline) -> None:
+        """Copy files from the machine, in pieces, into new files of mode 0600; one command for all.
 
         As a stream: SFTP acknowledges every 32 KiB and takes a third longer under TCG. SSH guards the
-        content; the status and the size say that all of it came.
+        content; the status and the sizes say that all of it came.
 
         Raises:
-            LabError: it could not be read, or another size came.
+            LabError: they could not be read, or another amount came.
         """
-        got = 0
-        goal.touch(mode=0o600, exist_ok=False)
-        with self.running("cat", "--", path, until=until) as process, goal.open("wb") as file:
-            while got <= size and (piece := process.receive(process.channel.recv, until)):
-                got += file.write(piece)
-            # One that sends more than the file held would go on for ever.
-            status = process.status(until) if got <= size else 0
-        if status != 0 or got != size:
-            raise LabError(
-                f"{path} was not copied whole", expected=f"{size} bytes", got=f"{got} bytes", status=status
-            )
+        make_room(copies)
+        paths = [copy.path for copy in copies]
+        with self.running("cat", "--", *paths, until=until) as process:
+            got = store(copies, lambda _: process.receive(process.channel.recv, until))
+            # One that sends more than the files held would go on for ever.
+            status = process.status(until) if got <= total(copies) else 0
+        require_whole(copies, got, status)
 
     @contextlib.contextmanager
     def running(self, *argv: str, until: Deadline) -> Iterator["Process"]:

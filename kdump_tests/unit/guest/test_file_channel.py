@@ -10,8 +10,8 @@ import pytest
 
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import DeadlineExpired, GuestLost, LabError
-from kdump_tests.guest.file_channel import FileChannel
-from kdump_tests.guest.shell import Shell
+from kdump_tests.guest.file_channel import PORT, FileChannel
+from kdump_tests.guest.shell import Copy, Shell
 from kdump_tests.unit.guest.ssh_server import hang, sshd
 
 # What the guest writes into the port, and the status its dd ends with; None: it never ends.
@@ -73,49 +73,62 @@ def writes(content: bytes, status: int | None = 0) -> Sending:
 def test_file_comes_whole_and_for_us_alone(machine: Machine, shell: Shell) -> None:
     content = bytes(range(256)) * 20_000
     machine.sending = writes(content)
-    machine.channel.fetch(shell, "/var/crash/it's/dump", machine.goal, len(content), soon())
+    machine.channel.fetch(shell, [Copy("/var/crash/it's/dump", machine.goal, len(content))], soon())
     assert machine.goal.read_bytes() == content
     assert machine.goal.stat().st_mode & 0o777 == 0o600
-    assert machine.commands[0].startswith("dd 'if=/var/crash/it'\"'\"'s/dump' of=/dev/virtio-ports/")
+    assert machine.commands[0].endswith(f"{PORT} '/var/crash/it'\"'\"'s/dump'")
+    assert 'test -c "$0" &&' in machine.commands[0]
 
 
 def test_empty_file_comes_whole(machine: Machine, shell: Shell) -> None:
-    machine.channel.fetch(shell, "/empty", machine.goal, 0, soon())
+    machine.channel.fetch(shell, [Copy("/empty", machine.goal, 0)], soon())
     assert machine.goal.read_bytes() == b""
 
 
 def test_files_come_one_after_the_other(machine: Machine, shell: Shell, tmp_path: Path) -> None:
     machine.sending = writes(b"one")
-    machine.channel.fetch(shell, "/one", machine.goal, 3, soon())
+    machine.channel.fetch(shell, [Copy("/one", machine.goal, 3)], soon())
     machine.sending = writes(b"other")
-    machine.channel.fetch(shell, "/other", tmp_path / "other", 5, soon())
+    machine.channel.fetch(shell, [Copy("/other", tmp_path / "other", 5)], soon())
     assert (tmp_path / "other").read_bytes() == b"other"
+
+
+def test_several_files_come_by_one_command(machine: Machine, shell: Shell, tmp_path: Path) -> None:
+    machine.sending = writes(b"dmesgvmcore")
+    copies = [
+        Copy("/dmesg", machine.goal, 5),
+        Copy("/empty", tmp_path / "b", 0),
+        Copy("/vmcore", tmp_path / "c", 6),
+    ]
+    machine.channel.fetch(shell, copies, soon())
+    assert [copy.goal.read_bytes() for copy in copies] == [b"dmesg", b"", b"vmcore"]
+    assert len(machine.commands) == 1
 
 
 def test_what_an_earlier_sender_left_is_not_the_next_file(machine: Machine, shell: Shell) -> None:
     machine.port.sendall(b"left over")
     machine.sending = writes(b"vmcore")
-    machine.channel.fetch(shell, "/vmcore", machine.goal, 6, soon())
+    machine.channel.fetch(shell, [Copy("/vmcore", machine.goal, 6)], soon())
     assert machine.goal.read_bytes() == b"vmcore"
 
 
 def test_sender_that_fails_is_told_with_what_came(machine: Machine, shell: Shell) -> None:
     machine.sending = writes(b"half", status=1)
     with pytest.raises(LabError, match="was not copied whole") as failure:
-        machine.channel.fetch(shell, "/vmcore", machine.goal, 8, soon())
+        machine.channel.fetch(shell, [Copy("/vmcore", machine.goal, 8)], soon())
     assert failure.value.facts == {"expected": "8 bytes", "got": "4 bytes", "status": "1"}
 
 
 def test_file_that_is_shorter_than_told_ends_by_the_deadline(machine: Machine, shell: Shell) -> None:
     machine.sending = writes(b"half")
     with pytest.raises(DeadlineExpired):
-        machine.channel.fetch(shell, "/vmcore", machine.goal, 8, Deadline.after(0.3, "it is copied"))
+        machine.channel.fetch(shell, [Copy("/vmcore", machine.goal, 8)], Deadline.after(0.3, "it is copied"))
 
 
 def test_sender_that_hangs_ends_by_the_deadline(machine: Machine, shell: Shell) -> None:
     machine.sending = writes(b"vmcore", status=None)
     with pytest.raises(DeadlineExpired):
-        machine.channel.fetch(shell, "/vmcore", machine.goal, 6, Deadline.after(0.3, "it is copied"))
+        machine.channel.fetch(shell, [Copy("/vmcore", machine.goal, 6)], Deadline.after(0.3, "it is copied"))
 
 
 def test_machine_that_ends_amid_the_file_is_lost(machine: Machine, shell: Shell) -> None:
@@ -125,20 +138,20 @@ def test_machine_that_ends_amid_the_file_is_lost(machine: Machine, shell: Shell)
 
     machine.sending = dies
     with pytest.raises(GuestLost, match="ended while it sent a file"):
-        machine.channel.fetch(shell, "/vmcore", machine.goal, 8, soon())
+        machine.channel.fetch(shell, [Copy("/vmcore", machine.goal, 8)], soon())
 
 
 def test_machine_that_never_connected_is_lost(tmp_path: Path) -> None:
     channel = FileChannel(tmp_path / "files.sock")
     with sshd(hang) as server, pytest.raises(GuestLost, match="did not connect"):
-        channel.fetch(Shell(server.login, tmp_path / "log"), "/vmcore", tmp_path / "copy", 1, soon())
+        channel.fetch(Shell(server.login, tmp_path / "log"), [Copy("/vmcore", tmp_path / "copy", 1)], soon())
     channel.close()
 
 
 def test_file_is_never_written_over_another(machine: Machine, shell: Shell) -> None:
     machine.goal.write_text("precious")
     with pytest.raises(FileExistsError):
-        machine.channel.fetch(shell, "/vmcore", machine.goal, 1, soon())
+        machine.channel.fetch(shell, [Copy("/vmcore", machine.goal, 1)], soon())
     assert machine.goal.read_text() == "precious"
 
 

@@ -12,7 +12,7 @@ from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.console import Console
 from kdump_tests.guest.file_channel import PORT, FileChannel
 from kdump_tests.guest.machine import Guest
-from kdump_tests.guest.shell import Output, Shell
+from kdump_tests.guest.shell import Copy, Output, Shell
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import GIB
 from kdump_tests.unit.guest.described import built_image
@@ -142,7 +142,7 @@ def test_file_takes_the_fast_way_where_there_is_one(
     guest: Guest, shell: NonCallableMock, status: int, way: str
 ) -> None:
     shell.attempt.return_value = Output("test", status, "", "")
-    guest.fetch("/vmcore", guest.folder / "copy", 1, soon())
+    guest.fetch([Copy("/vmcore", guest.folder / "copy", 1)], soon())
     used = [name for name in ("files", "shell") if getattr(guest, name).fetch.called]
     assert used == [way]
 

@@ -15,7 +15,7 @@ from kdump_tests.deadline import Deadline, wait_until
 from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached, LabError
 from kdump_tests.guest import shell as shells
 from kdump_tests.guest.keys import KeyPair
-from kdump_tests.guest.shell import Login, Shell
+from kdump_tests.guest.shell import Copy, Login, Shell
 from kdump_tests.unit.guest.others import endless, kill_all_with
 from kdump_tests.unit.guest.ssh_server import Handler, die, execute, flood, hang, sshd, trickle
 
@@ -114,7 +114,7 @@ def test_command_that_trickles_ends_with_its_deadline(tmp_path: Path) -> None:
 
 def test_file_that_trickles_ends_with_its_deadline(tmp_path: Path) -> None:
     with entered(trickle, tmp_path) as shell, pytest.raises(DeadlineExpired):
-        shell.fetch("/var/crash/vmcore", tmp_path / "copy", 75, at_once())
+        shell.fetch([Copy("/var/crash/vmcore", tmp_path / "copy", 75)], at_once())
 
 
 def test_connection_that_ends_amid_a_command_is_a_lost_guest(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_file_is_fetched_whole_and_for_us_alone(shell: Shell, tmp_path: Path) ->
     content = bytes(range(256)) * 4096
     (tmp_path / "it's a dump").write_bytes(content)
     goal = tmp_path / "copy"
-    shell.fetch(str(tmp_path / "it's a dump"), goal, len(content), soon())
+    shell.fetch([Copy(str(tmp_path / "it's a dump"), goal, len(content))], soon())
     assert goal.read_bytes() == content
     assert goal.stat().st_mode & 0o777 == 0o600
 
@@ -171,24 +171,43 @@ def test_file_is_fetched_whole_and_for_us_alone(shell: Shell, tmp_path: Path) ->
 def test_file_of_another_size_is_not_copied_whole(shell: Shell, tmp_path: Path, size: int) -> None:
     (tmp_path / "dump").write_bytes(b"vmcore")
     with pytest.raises(LabError, match="was not copied whole") as failure:
-        shell.fetch(str(tmp_path / "dump"), tmp_path / "copy", size, soon())
+        shell.fetch([Copy(str(tmp_path / "dump"), tmp_path / "copy", size)], soon())
     assert failure.value.facts["expected"] == f"{size} bytes"
+
+
+def test_several_files_come_by_one_command(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "dmesg").write_bytes(b"dmesg" * 100_000)
+    (tmp_path / "dump").write_bytes(b"vmcore")
+    copies = [
+        Copy(str(tmp_path / "dmesg"), tmp_path / "a", 500_000),
+        Copy(str(tmp_path / "dump"), tmp_path / "b", 6),
+    ]
+    shell.fetch(copies, soon())
+    assert copies[0].goal.read_bytes() == b"dmesg" * 100_000
+    assert copies[1].goal.read_bytes() == b"vmcore"
+
+
+def test_file_that_grew_shifts_no_byte_into_the_next_unnoticed(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "dump").write_bytes(b"vmcore")
+    path = str(tmp_path / "dump")
+    with pytest.raises(LabError, match="was not copied whole"):
+        shell.fetch([Copy(path, tmp_path / "a", 4), Copy(path, tmp_path / "b", 6)], soon())
 
 
 def test_file_that_is_not_there_is_not_copied(shell: Shell, tmp_path: Path) -> None:
     with pytest.raises(LabError, match="was not copied whole"):
-        shell.fetch(str(tmp_path / "dump"), tmp_path / "copy", 0, soon())
+        shell.fetch([Copy(str(tmp_path / "dump"), tmp_path / "copy", 0)], soon())
 
 
 def test_file_without_end_is_left_off(tmp_path: Path) -> None:
     with entered(flood, tmp_path) as shell, pytest.raises(LabError, match="was not copied whole"):
-        shell.fetch("/dev/zero", tmp_path / "copy", 100_000, soon())
+        shell.fetch([Copy("/dev/zero", tmp_path / "copy", 100_000)], soon())
 
 
 def test_fetching_never_writes_over_another_file(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "copy").write_text("precious")
     with pytest.raises(FileExistsError):
-        shell.fetch("/etc/hostname", tmp_path / "copy", 1, soon())
+        shell.fetch([Copy("/etc/hostname", tmp_path / "copy", 1)], soon())
     assert (tmp_path / "copy").read_text() == "precious"
 
 
