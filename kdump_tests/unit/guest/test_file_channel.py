@@ -14,7 +14,7 @@ from kdump_tests.guest.file_channel import PORT, FileChannel
 from kdump_tests.guest.shell import Copy, Shell
 from kdump_tests.unit.guest.ssh_server import hang, sshd
 
-# What the guest writes into the port, and the status its dd ends with; None: it never ends.
+# What the guest writes into the port, and the status its cat ends with; None: it never ends.
 Sending = Callable[[Callable[[bytes], object]], int | None]
 
 
@@ -23,7 +23,7 @@ def soon() -> Deadline:
 
 
 class Machine:
-    """A guest that has the port: its dd writes what a test says."""
+    """A guest that has the port: its cat writes what a test says."""
 
     def __init__(self, folder: Path) -> None:
         self.goal = folder / "copy"
@@ -123,6 +123,15 @@ def test_file_that_is_shorter_than_told_ends_by_the_deadline(machine: Machine, s
     machine.sending = writes(b"half")
     with pytest.raises(DeadlineExpired):
         machine.channel.fetch(shell, [Copy("/vmcore", machine.goal, 8)], Deadline.after(0.3, "it is copied"))
+
+
+def test_first_file_that_is_shorter_than_told_ends_by_the_deadline(
+    machine: Machine, shell: Shell, tmp_path: Path
+) -> None:
+    machine.sending = writes(b"dmvmcore")
+    copies = [Copy("/dmesg", machine.goal, 5), Copy("/vmcore", tmp_path / "vmcore", 6)]
+    with pytest.raises(DeadlineExpired):
+        machine.channel.fetch(shell, copies, Deadline.after(0.3, "they are copied"))
 
 
 def test_sender_that_hangs_ends_by_the_deadline(machine: Machine, shell: Shell) -> None:

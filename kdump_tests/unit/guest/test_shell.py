@@ -195,6 +195,15 @@ def test_file_that_grew_shifts_no_byte_into_the_next_unnoticed(shell: Shell, tmp
         shell.fetch([Copy(path, tmp_path / "a", 4), Copy(path, tmp_path / "b", 6)], soon())
 
 
+def test_first_file_that_is_shorter_than_told_is_not_copied_whole(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "dmesg").write_bytes(b"dm")
+    (tmp_path / "dump").write_bytes(b"vmcore")
+    dmesg, dump = str(tmp_path / "dmesg"), str(tmp_path / "dump")
+    with pytest.raises(LabError, match=f"{dmesg}, {dump} was not copied whole") as failure:
+        shell.fetch([Copy(dmesg, tmp_path / "a", 5), Copy(dump, tmp_path / "b", 6)], soon())
+    assert failure.value.facts == {"expected": "11 bytes", "got": "8 bytes", "status": "0"}
+
+
 def test_file_that_is_not_there_is_not_copied(shell: Shell, tmp_path: Path) -> None:
     with pytest.raises(LabError, match="was not copied whole"):
         shell.fetch([Copy(str(tmp_path / "dump"), tmp_path / "copy", 0)], soon())
