@@ -125,24 +125,7 @@ def ask(kernel: Path, value: str, memory: int, accelerator: str, until: Deadline
         LabError: the kernel panicked before it answered.
         DeadlineExpired: no answer came in time, or not a single line.
     """
-    log = boot_log(
-        kernel,
-        command_line=f"crashkernel={value}",
-        memory=memory,
-        accelerator=accelerator,
-        stop=PAST_RESERVATION,
-        until=until,
-    )
-    if log.matched:
-        return parse_boot_log("\n".join(log.lines))
-    where = f"{kernel.name} on {format_size(memory)}"
-    facts = {"kernel": kernel, "last_lines": log.tail(), "qemu_says": log.stderr}
-    if any("Kernel panic" in line for line in log.lines):
-        raise LabError(f"{where} panics before it reserves anything", **facts)
-    if log.exit_status is not None:
-        raise HypervisorError(f"QEMU ended with status {log.exit_status} under {where}", **facts)
-    heard = "its last word was another one" if log.lines else "it printed nothing at all"
-    raise until.error(heard=heard, **facts)
+    return _announcement(_answered(kernel, value, memory, accelerator, until))
 
 
 def knows_auto(kernel: Path, accelerator: str, until: Deadline) -> bool:
@@ -152,21 +135,59 @@ def knows_auto(kernel: Path, accelerator: str, until: Deadline) -> bool:
         LabError: as ask(), and when the kernel passed the place and said nothing.
     """
     with step(kernel.name, "ask the kernel whether it knows crashkernel=auto"):
-        said = ask(kernel, "auto", 4 * GIB, accelerator, until)
+        log = _answered(kernel, "auto", 4 * GIB, accelerator, until)
+    said = _announcement(log)
     # Upstream tries to read "auto" as a size. A kernel that knows it says so (RHEL 8), reserves (RHEL 7),
     # or tells why it could not.
     if any("emory value expected" in refusal for refusal in said.refusals):
         return False
     if said.words:
         return True
-    raise LabError(f"{kernel.name} says nothing about crashkernel=auto", kernel=kernel)
+    raise LabError(f"{kernel.name} says nothing about crashkernel=auto", **_whereabouts(kernel, log))
+
+
+def _announcement(log: ProbeLog) -> Announcement:
+    return parse_boot_log("\n".join(log.lines))
+
+
+def _answered(kernel: Path, value: str, memory: int, accelerator: str, until: Deadline) -> ProbeLog:
+    log = boot_log(
+        kernel,
+        command_line=f"crashkernel={value}",
+        memory=memory,
+        accelerator=accelerator,
+        stop=PAST_RESERVATION,
+        until=until,
+    )
+    if log.matched:
+        return log
+    where, facts = f"{kernel.name} on {format_size(memory)}", _whereabouts(kernel, log)
+    if any("Kernel panic" in line for line in log.lines):
+        raise LabError(f"{where} panics before it reserves anything", **facts)
+    if log.exit_status is not None:
+        raise HypervisorError(f"QEMU ended with status {log.exit_status} under {where}", **facts)
+    heard = "its last word was another one" if log.lines else "it printed nothing at all"
+    raise until.error(heard=heard, **facts)
+
+
+def _whereabouts(kernel: Path, log: ProbeLog) -> dict[str, object]:
+    return {"kernel": kernel, "last_lines": log.tail(), "qemu_says": log.stderr}
+
+
+def require_memory(memory: int) -> None:
+    """Nothing, when a machine can have so many bytes.
+
+    Raises:
+        BadInput: none can.
+    """
+    if memory <= 0 or memory % MIB:
+        raise BadInput(f"a machine cannot have {memory} bytes of memory", way_out="a multiple of 1M")
 
 
 def _argv(kernel: Path, command_line: str, memory: int, accelerator: str) -> list[str]:
     if accelerator not in CPUS:
         raise BadInput(f"{accelerator!r} is no accelerator", way_out=" or ".join(CPUS))
-    if memory <= 0 or memory % MIB:
-        raise BadInput(f"a machine cannot have {memory} bytes of memory", way_out="a multiple of 1M")
+    require_memory(memory)
     size = format_size(memory)
     qemu = program("qemu-system-x86_64")
     return [

@@ -256,6 +256,7 @@ def test_kernel_that_says_nothing_of_auto_is_no_answer(kernel: Path, fake_qemu: 
     fake_qemu(f"{echo('Linux version 2.4', PAST)}\n{FOREVER}")
     with pytest.raises(LabError, match="vmlinuz says nothing") as refused:
         asked(kernel)
+    assert "Linux version 2.4" in refused.value.facts["last lines"]
     assert refused.value.facts["kernel"] == str(kernel)
 
 
