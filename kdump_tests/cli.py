@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from kdump_tests.crashkernel.matrix import Case, Expectation, boundaries, expect, probe
 from kdump_tests.crashkernel.policy import load_policy, policy_names
 from kdump_tests.crashkernel.setting import Ranges, Setting, parse_setting
-from kdump_tests.crashkernel.table import answer_row, as_json, as_table, expected_row
+from kdump_tests.crashkernel.table import as_json, as_table
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, KdumpVerifyError, LabError
 from kdump_tests.guest.build import ImageStore
@@ -118,7 +119,7 @@ def _expectations(options: argparse.Namespace) -> list[Expectation]:
     if not settings:
         raise BadInput("nothing is asked", way_out="--crashkernel VALUE or --policy NAME")
     return [
-        expect(Case(str(setting), memory))
+        expect(Case(setting, memory))
         for setting in settings
         for memory in _memory_sizes(options.memory, setting)
     ]
@@ -131,8 +132,8 @@ def _memory_sizes(text: str, setting: Setting) -> tuple[int, ...]:
 
 
 def _expect(options: argparse.Namespace, _places: Places) -> int:
-    rows = [expected_row(expectation) for expectation in _expectations(options)]
-    print(as_json(rows) if options.json else as_table(rows))
+    asked = _expectations(options)
+    print(as_json(asked) if options.json else as_table(asked))
     return 0
 
 
@@ -142,15 +143,13 @@ def _probe(options: argparse.Namespace, places: Places) -> int:
     if kernel is None:
         raise BadInput(f"{options.image} has no kernel outside its disk", way_out="--kernel PATH")
     answers = list(probe(kernel, expectations, options.accel))
-    rows = [answer_row(answer) for answer in answers]
-    print(as_json(rows) if options.json else as_table(rows))
-    wrong = sum(answer.agrees is False for answer in answers)
-    agreed = sum(answer.agrees is True for answer in answers)
-    unknown = f", {len(answers) - wrong - agreed} could not be told beforehand" * (
-        len(answers) > wrong + agreed
-    )
-    print(f"{len(answers)} cases: {agreed} agree, {wrong} disagree{unknown}", file=sys.stderr)
-    return 1 if wrong else 0
+    print(as_json(answers) if options.json else as_table(answers))
+    counted = Counter(answer.agrees for answer in answers)
+    told = f"{len(answers)} cases: {counted[True]} agree, {counted[False]} disagree"
+    if counted[None]:
+        told += f", {counted[None]} could not be told beforehand"
+    print(told, file=sys.stderr)
+    return 1 if counted[False] else 0
 
 
 def _list_images(_options: argparse.Namespace, places: Places) -> int:

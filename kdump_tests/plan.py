@@ -11,6 +11,7 @@ from kdump_tests.guest.crashkernel_parameter import check_request
 from kdump_tests.guest.hypervisor import EMBEDDED
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import format_size, parse_size
+from kdump_tests.validation import Strict, faults
 
 
 def _sizes(text: object) -> tuple[int, ...]:
@@ -31,10 +32,8 @@ def _settings(words: object) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-class Plan(pydantic.BaseModel):
+class Plan(Strict):
     """One run. ``memory`` holds the memory tiers in bytes; the first one's guest is crashed."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     image: str = "debian-12"
     memory: Annotated[tuple[int, ...], pydantic.BeforeValidator(_sizes)]
@@ -61,8 +60,7 @@ class Plan(pydantic.BaseModel):
                 {name: choice for name, choice in choices.items() if choice is not None}
             )
         except pydantic.ValidationError as error:
-            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-            raise BadInput("the plan cannot be carried out", wrong="\n".join(faults)) from None
+            raise BadInput("the plan cannot be carried out", wrong=faults(error, "plan")) from None
         if plan.policy is not None:
             load_policy(plan.policy)
             if plan.crashkernel != "auto":

@@ -38,10 +38,7 @@ def expected_reservation(setting: Setting, memory: int) -> Reservation:
     # 6.12 refuses this in parse_crashkernel(); 6.1 tries and finds no suitable area.
     if size == 0 or size >= memory:
         return Reservation(0)
-    if _surely_above(setting, size, memory):
-        return Reservation(size, DEFAULT_LOW)
-    _refuse_what_the_memory_map_decides(setting, size, memory)
-    return Reservation(size)
+    return Reservation(size, _low_memory(setting, size, memory))
 
 
 def _size(setting: Setting, memory: int) -> int:
@@ -67,42 +64,39 @@ def _size(setting: Setting, memory: int) -> int:
             assert_never(setting)
 
 
-def _surely_above(setting: Setting, size: int, memory: int) -> bool:
-    """Whether it lies above 4 GiB wherever KASLR puts the kernel: it must, and there is room enough."""
-    if memory - RAM_BELOW_4G < 2 * size + _KERNEL:
-        return False
-    match setting:
-        case Suffixed():
-            return True
-        case Simple(offset=0) | Ranges(offset=0):
-            return size >= RAM_BELOW_4G
-        case _:
-            return False
+def _low_memory(setting: Setting, size: int, memory: int) -> int:
+    """What comes on top below 4 GiB, when the reservation must lie above wherever KASLR put the kernel.
 
-
-def _refuse_what_the_memory_map_decides(setting: Setting, size: int, memory: int) -> None:
+    Raises:
+        BadInput: the machine's memory map decides where it lies.
+    """
     match setting:
         case Simple(offset=offset) | Ranges(offset=offset) if offset:
-            if offset % CRASH_ALIGN:
-                raise BadInput(
-                    f"what crashkernel={setting} reserves depends on the kernel's version",
-                    offset=f"{format_size(offset)}: Linux 6.1 wants a multiple of 1M, 6.12 of 16M",
-                    way_out="an offset that is a multiple of 16M, or none",
-                )
-            if offset + size > min(memory, RAM_BELOW_4G):
-                raise BadInput(
-                    f"crashkernel={setting} reaches beyond the memory that surely lies there",
-                    surely_there=format_size(min(memory, RAM_BELOW_4G)),
-                    way_out="a lower offset, or none",
-                )
-            return
-        case Suffixed():
-            above = memory > RAM_BELOW_4G
-        case _:
-            above = memory > RAM_BELOW_4G and size > SURELY_BELOW_4G
-    if above:
+            _require_plain_place(setting, offset, size, memory)
+            return 0
+    high = isinstance(setting, Suffixed)
+    if memory <= RAM_BELOW_4G or (size <= SURELY_BELOW_4G and not high):
+        return 0
+    must = high or size >= RAM_BELOW_4G
+    if must and memory - RAM_BELOW_4G >= 2 * size + _KERNEL:
+        return DEFAULT_LOW
+    raise BadInput(
+        f"crashkernel={setting} on {format_size(memory)} may lie above 4 GiB, where the kernel adds low "
+        "memory: where it lies depends on the place that KASLR chose",
+        way_out=f"at most {format_size(SURELY_BELOW_4G)} without ,high",
+    )
+
+
+def _require_plain_place(setting: Setting, offset: int, size: int, memory: int) -> None:
+    if offset % CRASH_ALIGN:
         raise BadInput(
-            f"crashkernel={setting} on {format_size(memory)} may lie above 4 GiB, where the kernel adds low "
-            "memory: where it lies depends on the place that KASLR chose",
-            way_out=f"at most {format_size(SURELY_BELOW_4G)} without ,high",
+            f"what crashkernel={setting} reserves depends on the kernel's version",
+            offset=f"{format_size(offset)}: Linux 6.1 wants a multiple of 1M, 6.12 of 16M",
+            way_out="an offset that is a multiple of 16M, or none",
+        )
+    if offset + size > min(memory, RAM_BELOW_4G):
+        raise BadInput(
+            f"crashkernel={setting} reaches beyond the memory that surely lies there",
+            surely_there=format_size(min(memory, RAM_BELOW_4G)),
+            way_out="a lower offset, or none",
         )

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 
 from kdump_tests.crashkernel.evaluation import RAM_ROUNDING, expected_reservation
-from kdump_tests.crashkernel.probe import ask
+from kdump_tests.crashkernel.probe import ask, require_memory
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
-from kdump_tests.crashkernel.setting import parse_setting
+from kdump_tests.crashkernel.setting import Setting
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, LabError
 from kdump_tests.sizes import GIB, MIB, format_size
@@ -28,7 +28,7 @@ _SECONDS = 120.0
 class Case:
     """One question: this setting on a machine of so many bytes."""
 
-    value: str
+    setting: Setting
     memory: int
 
     @property
@@ -62,7 +62,7 @@ class Answer:
 
 def _as_told(expected: Reservation, said: Announcement) -> Reservation:
     """Linux 6.1 tells whole MiB only."""
-    if any("MB of memory at" in word for word in said.words):
+    if said.in_whole_mib:
         return Reservation(expected.main // MIB * MIB, expected.low // MIB * MIB)
     return expected
 
@@ -71,13 +71,11 @@ def expect(case: Case) -> Expectation:
     """What a kernel should reserve.
 
     Raises:
-        BadInput: the setting is none, or the memory no machine's.
+        BadInput: no machine has that memory.
     """
-    if case.memory <= 0 or case.memory % MIB:
-        raise BadInput(f"a machine cannot have {case.memory} bytes of memory", way_out="a multiple of 1M")
-    setting = parse_setting(case.value)
+    require_memory(case.memory)
     try:
-        return Expectation(case, expected_reservation(setting, case.memory))
+        return Expectation(case, expected_reservation(case.setting, case.memory))
     except BadInput as error:
         return Expectation(case, None, error.message)
 
@@ -115,7 +113,7 @@ def probe(kernel: Path, expectations: Iterable[Expectation], accelerator: str) -
     def answer(expectation: Expectation) -> Answer:
         case = expectation.case
         until = Deadline.after(_SECONDS, f"the kernel says what it reserves on {format_size(case.memory)}")
-        return Answer(expectation, ask(kernel, case.value, case.memory, accelerator, until))
+        return Answer(expectation, ask(kernel, str(case.setting), case.memory, accelerator, until))
 
     with ThreadPoolExecutor(at_once) as pool:
         try:

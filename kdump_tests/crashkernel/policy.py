@@ -3,7 +3,6 @@
 RHEL 7 is not among them: its kernel computes the size by a formula that ranges cannot say.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -12,6 +11,7 @@ import pydantic
 from kdump_tests.crashkernel.setting import Setting, parse_setting
 from kdump_tests.errors import BadInput
 from kdump_tests.sizes import parse_size
+from kdump_tests.validation import Size, Strict, load_toml
 
 FOLDER = Path(__file__).parent / "policies"
 
@@ -24,27 +24,15 @@ def _value(text: str) -> str:
     return text
 
 
-def _size(text: str) -> str:
-    try:
-        parse_size(text)
-    except BadInput as error:
-        raise ValueError(error.message) from None
-    return text
-
-
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-
-class Rule(_Strict):
+class Rule(Strict):
     """What one architecture gets. From ``at_least_from`` on, more is as good."""
 
     crashkernel: Annotated[str, pydantic.AfterValidator(_value)]
     source: str
-    at_least_from: Annotated[str, pydantic.AfterValidator(_size)] | None = None
+    at_least_from: Size | None = None
 
 
-class Policy(_Strict):
+class Policy(Strict):
     """One file. ``boundary`` says in words to which tier an edge belongs."""
 
     name: str
@@ -111,14 +99,4 @@ def load_policy(name: str) -> Policy:
             f"there is no policy {name!r}", known=", ".join(policy_names()), way_out="or a path to a .toml"
         )
     path = FOLDER / f"{name}.toml" if name in policy_names() else Path(name)
-    try:
-        content = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"the policy {path} cannot be read", reason=error) from None
-    try:
-        return Policy.model_validate({"name": path.stem, **content})
-    except pydantic.ValidationError as error:
-        wrong = [
-            f"{'.'.join(map(str, fault['loc'])) or 'policy'}: {fault['msg']}" for fault in error.errors()
-        ]
-        raise BadInput(f"{path} is not a valid policy", wrong="\n".join(wrong)) from None
+    return load_toml(Policy, path, path.stem, what="policy", refusal=BadInput)

@@ -37,6 +37,11 @@ class Announcement:
     words: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
 
+    @property
+    def in_whole_mib(self) -> bool:
+        """Whether the kernel told its reservation in MiB, without the rest."""
+        return any(_MAIN_IN_MIB.fullmatch(word) for word in self.words)
+
 
 def parse_crash_size(text: str) -> int:
     """Bytes of /sys/kernel/kexec_crash_size: main and low together in Linux 6.12, only main in 6.1.

@@ -1,73 +1,62 @@
-"""Expectations and answers as rows: for a terminal, and for programs."""
+"""Expectations and answers: for a terminal, and for programs."""
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 
-from kdump_tests.crashkernel.matrix import Answer, Expectation
+from kdump_tests.crashkernel.matrix import Answer, Case, Expectation
+from kdump_tests.crashkernel.reservation import Reservation
 from kdump_tests.sizes import format_size
 
-Row = dict[str, object]
+Asked = Expectation | Answer
 
 
-def expected_row(expectation: Expectation) -> Row:
-    """Sizes in bytes; ``expected`` and ``expected_low`` are null where ``because`` says why."""
-    wanted = expectation.reservation
-    return {
-        "crashkernel": expectation.case.value,
-        "memory": expectation.case.memory,
-        "expected": wanted.main if wanted else None,
-        "expected_low": wanted.low if wanted else None,
-        "because": expectation.because,
-    }
+def as_json(asked: Sequence[Asked]) -> str:
+    """One array, an object per case. Sizes in bytes, null where ``because`` says why nothing is expected."""
+    return json.dumps([_object(each) for each in asked], indent=1)
 
 
-def answer_row(answer: Answer) -> Row:
-    """The same, and what the kernel said. Its words hold the addresses."""
-    return {
-        **expected_row(answer.expectation),
-        "reserved": answer.said.reservation.main,
-        "reserved_low": answer.said.reservation.low,
-        "agrees": answer.agrees,
-        "kernel_says": list(answer.said.words),
-    }
-
-
-def as_json(rows: Sequence[Row]) -> str:
-    """One array."""
-    return json.dumps(rows, indent=1)
-
-
-def as_table(rows: Sequence[Row]) -> str:
-    """For people: a setting as a heading, a line per memory size."""
+def as_table(asked: Sequence[Asked]) -> str:
+    """A setting as a heading, a line per memory size."""
     lines: list[str] = []
-    heading = None
-    for row in rows:
-        if row["crashkernel"] != heading:
-            heading = row["crashkernel"]
-            lines.append(f"crashkernel={heading}")
-        lines.append("  " + "  ".join(_cells(row)).rstrip())
+    for setting, cases in groupby(asked, lambda each: _case(each).setting):
+        lines.append(f"crashkernel={setting}")
+        lines += ["  " + "  ".join(_cells(each)).rstrip() for each in cases]
     return "\n".join(lines)
 
 
-def _cells(row: Row) -> list[str]:
-    cells = [f"{_size(row['memory']):>9}", f"expected {_pair(row['expected'], row['expected_low']):<12}"]
-    if "agrees" not in row:
-        return [*cells, str(row["because"])]
-    verdict = {True: "agrees", False: "DISAGREES", None: "not told beforehand"}[row["agrees"]]  # type: ignore[index]
-    words = row["kernel_says"]
-    assert isinstance(words, list)
-    said = "; ".join(words) or "the kernel says nothing about crashkernel"
-    return [*cells, f"reserved {_pair(row['reserved'], row['reserved_low']):<12}", f"{verdict:<9}", said]
+def _object(asked: Asked) -> dict[str, object]:
+    if isinstance(asked, Answer):
+        return {
+            **_object(asked.expectation),
+            "reserved": asked.said.reservation.main,
+            "reserved_low": asked.said.reservation.low,
+            "agrees": asked.agrees,
+            "kernel_says": list(asked.said.words),  # the addresses too
+        }
+    return {
+        "crashkernel": str(asked.case.setting),
+        "memory": asked.case.memory,
+        "expected": asked.reservation.main if asked.reservation else None,
+        "expected_low": asked.reservation.low if asked.reservation else None,
+        "because": asked.because,
+    }
 
 
-def _pair(main: object, low: object) -> str:
-    if main is None:
-        return "?"
-    assert isinstance(main, int)
-    assert isinstance(low, int)
-    return _size(main) + (f" + {_size(low)} low" if low else "")
+def _cells(asked: Asked) -> list[str]:
+    if isinstance(asked, Answer):
+        verdict = {True: "agrees", False: "DISAGREES", None: "not told beforehand"}[asked.agrees]
+        said = "; ".join(asked.said.words) or "the kernel says nothing about crashkernel"
+        reserved = f"reserved {_pair(asked.said.reservation):<12}"
+        return [*_cells(asked.expectation)[:2], reserved, f"{verdict:<9}", said]
+    expected = _pair(asked.reservation) if asked.reservation else "?"
+    return [f"{format_size(asked.case.memory):>9}", f"expected {expected:<12}", asked.because]
 
 
-def _size(size: object) -> str:
-    assert isinstance(size, int)
-    return format_size(size)
+def _case(asked: Asked) -> Case:
+    return asked.expectation.case if isinstance(asked, Answer) else asked.case
+
+
+def _pair(reservation: Reservation) -> str:
+    low = f" + {format_size(reservation.low)} low" if reservation.low else ""
+    return format_size(reservation.main) + low

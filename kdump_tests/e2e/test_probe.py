@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kdump_tests.cli import main
 from kdump_tests.crashkernel.matrix import Case, expect, probe
+from kdump_tests.crashkernel.setting import parse_setting
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.sizes import GIB, MIB, format_size
 
@@ -62,7 +63,7 @@ def test_kernel_of_a_picture_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
 @given(st.lists(st.tuples(values(), _MEMORY), min_size=25, max_size=25))
 def test_kernel_agrees_on_whatever_is_asked(image: BuiltImage, drawn: list[tuple[str, int]]) -> None:
     assert image.kernel is not None
-    asked = [expect(Case(value, memory)) for value, memory in drawn]
+    asked = [expect(Case(parse_setting(value), memory)) for value, memory in drawn]
     foretold = [expectation for expectation in asked if expectation.reservation is not None]
     wrong = [answer for answer in probe(image.kernel, foretold, "tcg") if not answer.agrees]
     assert wrong == []

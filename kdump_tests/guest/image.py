@@ -1,35 +1,19 @@
 """Images: what ``images/NAME/image.toml`` says, and what was built of it."""
 
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import pydantic
 
 from kdump_tests.errors import BadInput, ImageError
-from kdump_tests.sizes import parse_size
+from kdump_tests.validation import Size, Strict, load_toml
 
 FOLDER = Path(__file__).resolve().parents[2] / "images"
 
 
-def _size(text: str) -> str:
-    try:
-        parse_size(text)
-    except BadInput as error:
-        raise ValueError(error.message) from None  # what pydantic takes for a fault of this key
-    return text
-
-
-Size = Annotated[str, pydantic.AfterValidator(_size)]
-
-
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-
-class Boot(_Strict):
+class Boot(Strict):
     """How the machine starts. Without ``kernel``, firmware and the disk's own boot loader do it."""
 
     kernel: str | None = None
@@ -46,7 +30,7 @@ class Boot(_Strict):
         return self
 
 
-class Build(_Strict):
+class Build(Strict):
     """How the image is made: the script ``images/recipes/RECIPE/build`` and what it is given."""
 
     recipe: str
@@ -55,7 +39,7 @@ class Build(_Strict):
     packages: tuple[str, ...]
 
 
-class Image(_Strict):
+class Image(Strict):
     """One image.toml. ``name`` is its folder's."""
 
     name: str
@@ -81,17 +65,7 @@ class Image(_Strict):
                 known=", ".join(names(folder)),
                 way_out=f"add {folder}/NAME/image.toml",
             )
-        try:
-            content = tomllib.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ImageError(f"{path} cannot be read", reason=error) from None
-        try:
-            return cls.model_validate({"name": name, **content})
-        except pydantic.ValidationError as error:
-            wrong = [
-                f"{'.'.join(map(str, fault['loc'])) or 'image'}: {fault['msg']}" for fault in error.errors()
-            ]
-            raise ImageError(f"{path} is not a valid image description", wrong="\n".join(wrong)) from None
+        return load_toml(cls, path, name, what="image description", refusal=ImageError)
 
 
 def names(folder: Path = FOLDER) -> tuple[str, ...]:

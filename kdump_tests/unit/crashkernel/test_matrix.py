@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdump_tests.crashkernel.matrix import LARGEST, SMALLEST, Answer, Case, boundaries, expect
+from kdump_tests.crashkernel.matrix import LARGEST, SMALLEST, Answer, Case, Expectation, boundaries, expect
 from kdump_tests.crashkernel.reservation import parse_boot_log
-from kdump_tests.crashkernel.table import answer_row, as_json, as_table, expected_row
+from kdump_tests.crashkernel.setting import parse_setting
+from kdump_tests.crashkernel.table import as_json, as_table
 from kdump_tests.errors import BadInput
 from kdump_tests.sizes import GIB, MIB
 
@@ -16,8 +17,12 @@ OF_6_1 = "Reserving 256MB of memory at 1776MB for crashkernel (System RAM: 2047M
 OF_6_12 = "crashkernel reserved: 0x000000006f000000 - 0x000000007f000000 (256 MB)"
 
 
+def case(value: str, memory: int) -> Case:
+    return Case(parse_setting(value), memory)
+
+
 def answer(value: str, memory: int, said: str) -> Answer:
-    return Answer(expect(Case(value, memory)), parse_boot_log(said))
+    return Answer(expect(case(value, memory)), parse_boot_log(said))
 
 
 @pytest.mark.parametrize("said", [OF_6_1, OF_6_12])
@@ -61,23 +66,23 @@ def test_no_boundary_is_a_machine_that_cannot_be(edges: list[int]) -> None:
 @pytest.mark.parametrize("memory", [0, -MIB, MIB + 1])
 def test_memory_of_no_machine_is_refused(memory: int) -> None:
     with pytest.raises(BadInput, match="bytes of memory"):
-        expect(Case("256M", memory))
+        expect(case("256M", memory))
 
 
 def test_rows_say_what_was_expected_and_what_was_said() -> None:
-    row = json.loads(as_json([answer_row(answer("192M", 2 * GIB, OF_6_1))]))[0]
+    row = json.loads(as_json([answer("192M", 2 * GIB, OF_6_1)]))[0]
     assert (row["expected"], row["reserved"], row["agrees"]) == (192 * MIB, 256 * MIB, False)
     assert row["kernel_says"] == [OF_6_1]
 
 
 def test_table_has_a_heading_per_setting() -> None:
-    rows = [
-        answer_row(answer("192M", 2 * GIB, OF_6_1)),
-        answer_row(answer("256M", 2 * GIB, OF_6_1)),
-        answer_row(answer("auto", 2 * GIB, "")),
-        expected_row(expect(Case("auto", 2 * GIB))),
+    asked: list[Expectation | Answer] = [
+        answer("192M", 2 * GIB, OF_6_1),
+        answer("256M", 2 * GIB, OF_6_1),
+        answer("auto", 2 * GIB, ""),
+        expect(case("auto", 2 * GIB)),
     ]
-    heading, wrong, _, right, _, unknown, foretold = as_table(rows).splitlines()
+    heading, wrong, _, right, _, unknown, foretold = as_table(asked).splitlines()
     assert heading == "crashkernel=192M"
     assert "DISAGREES" in wrong
     assert " agrees " in right
