@@ -5,6 +5,7 @@
     .venv/bin/python benchmarks/figures.py suite       warm and packed against cold and one after another
     .venv/bin/python benchmarks/figures.py overhead    our crash cycle against a bare shell script's
     .venv/bin/python benchmarks/figures.py waiting     the same cycle with other suites' waiting habits
+    .venv/bin/python benchmarks/figures.py matrix      asking a kernel against booting the machines whole
     .venv/bin/python benchmarks/figures.py soak        100 crash cycles in a row
     .venv/bin/python benchmarks/figures.py             all, on a machine with nothing else to do: 2 h
 
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import matrix as probing
 import soak as soak_cycles
 import waiting as habits
 from results import PROJECT, Row, record, table
@@ -31,7 +33,7 @@ from kdump_tests.crash.crash import crash_guest
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
-from kdump_tests.guest.facts import kernel_facts
+from kdump_tests.guest.facts import kernel_facts, witnesses
 from kdump_tests.guest.hypervisor import EMBEDDED
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.lab import Lab
@@ -150,6 +152,21 @@ def waiting() -> str:
     return habits.table(habits.rows(crash.phases, factor))
 
 
+def matrix() -> str:
+    """The probe's costs, and what they spare."""
+    with _laboratory() as (lab, image), tempfile.TemporaryDirectory() as scratch:
+        lab.states = None
+
+        def boot(memory: int) -> float:
+            spec = GuestSpec(IMAGE, memory, image.crashkernel)
+            begun = time.monotonic()
+            with lab.guest(spec, image, _folder(scratch, memory), _armed) as guest:
+                witnesses(guest)
+                return time.monotonic() - begun
+
+        return table(probing.rows(image, lab.accelerator.name, boot))
+
+
 def soak() -> str:
     """100 cycles."""
     begun = time.monotonic()
@@ -164,6 +181,7 @@ FIGURES: dict[str, tuple[str, Callable[[], str]]] = {
     "suite": ("The suite, warm and packed against cold and in a row", suite),
     "overhead": ("Our overhead against a bare shell script", overhead),
     "waiting": ("The waiting habits of other suites, on our timeline", waiting),
+    "matrix": ("Asking a kernel against booting the machines whole", matrix),
     "soak": ("Soak", soak),
 }
 

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from kdump_tests.crashkernel.emulation import EMULATIONS
+from kdump_tests.crashkernel.generation import generation_of, newest
+from kdump_tests.crashkernel.kernel_file import read_kernel_file
 from kdump_tests.crashkernel.matrix import Case, Expectation, boundaries, expect, probe
-from kdump_tests.crashkernel.policy import load_policy, policy_names
-from kdump_tests.crashkernel.setting import Ranges, Setting, parse_setting
+from kdump_tests.crashkernel.placement import PLACEMENTS, Placement, placement_of
+from kdump_tests.crashkernel.policy import Rule, load_policy, policy_names
+from kdump_tests.crashkernel.probe import release_of
+from kdump_tests.crashkernel.setting import enlarged
 from kdump_tests.crashkernel.table import as_json, as_table
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, KdumpVerifyError, LabError
@@ -71,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     expectation = commands.add_parser(
         "expect", help="say what a kernel should keep aside, by the rules alone: no kernel is asked"
     )
+    expectation.add_argument(
+        "--release", metavar="RELEASE",
+        help="of the kernel, as `uname -r` says it (default: the policy's own, else the newest known)",
+    )  # fmt: skip
+    expectation.add_argument(
+        "--arch", choices=sorted(PLACEMENTS), default="x86_64", help="the kernel's (default: %(default)s)"
+    )
     _add_question(expectation)
     expectation.set_defaults(command=_expect)
 
@@ -78,8 +90,11 @@ def _parser() -> argparse.ArgumentParser:
         "probe", help="ask a real kernel what it keeps aside: booted just so far, half a second each"
     )
     which = probing.add_mutually_exclusive_group(required=True)
-    which.add_argument("--kernel", metavar="PATH", type=Path, help="any x86_64 vmlinuz; needs no image")
+    which.add_argument("--kernel", metavar="PATH", type=Path, help="any vmlinuz; needs no image")
     which.add_argument("--image", metavar="NAME", help="the kernel of an image, built if need be")
+    probing.add_argument(
+        "--arch", choices=sorted(EMULATIONS), help="the kernel's architecture (default: what its file says)"
+    )
     probing.add_argument(
         "--accel", choices=("tcg", "kvm"), default="tcg", help="default: %(default)s, fast enough here"
     )
@@ -100,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crashkernel", metavar="VALUE", action="append", default=[],
-        help="a value as the kernel takes it; may be repeated",
+        help="a value as the kernel takes it, or several that stand on one command line, as in "
+             "'512M,high crashkernel=72M,low'; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--policy", metavar="NAME|PATH.toml", help=f"a distribution's default: {', '.join(policy_names())}"
@@ -109,39 +125,65 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         "--memory", metavar="LIST|boundaries", default="boundaries",
         help="sizes, comma-separated; or (default) the edges of the ranges, and close to each side",
     )  # fmt: skip
+    parser.add_argument(
+        "--add", metavar="SIZE", default="0", help="so much more wherever something is kept aside"
+    )
     parser.add_argument("--json", action="store_true", help="one object per case, instead of a table")
 
 
-def _expectations(options: argparse.Namespace) -> list[Expectation]:
-    settings = [parse_setting(value) for value in options.crashkernel]
+def _asked(options: argparse.Namespace, release: str | None, placement: Placement) -> list[Expectation]:
+    """Every setting at every memory size, with what a kernel of that release should make of it."""
+    architecture = placement.architecture
+    generation = generation_of(release, architecture) if release else newest(architecture)
+    rules = [(Rule.of(value), generation) for value in options.crashkernel]
     if options.policy:
-        settings.append(load_policy(options.policy).setting("x86_64"))
-    if not settings:
+        policy = load_policy(options.policy)
+        read_by = generation if release else policy.generation(architecture)
+        rules.append((policy.rule(architecture), read_by))
+    if not rules:
         raise BadInput("nothing is asked", way_out="--crashkernel VALUE or --policy NAME")
+    more = parse_size(options.add)
     return [
-        expect(Case(setting, memory))
-        for setting in settings
-        for memory in _memory_sizes(options.memory, setting)
+        expect(
+            Case(enlarged(rule.setting(memory), more) if more else rule.setting(memory), memory),
+            read_by,
+            placement,
+        )
+        for rule, read_by in rules
+        for memory in _memory_sizes(options.memory, rule.edges, architecture)
     ]
 
 
-def _memory_sizes(text: str, setting: Setting) -> tuple[int, ...]:
-    if text == "boundaries":
-        return boundaries(setting.edges if isinstance(setting, Ranges) else ())
-    return tuple(parse_size(word) for word in text.split(","))
+def _memory_sizes(text: str, between: tuple[int, ...], architecture: str) -> tuple[int, ...]:
+    if text != "boundaries":
+        return tuple(map(parse_size, text.split(",")))
+    emulation = EMULATIONS[architecture]
+    return boundaries(between, emulation.memory_step, emulation.largest_memory)
 
 
 def _expect(options: argparse.Namespace, _places: Places) -> int:
-    asked = _expectations(options)
+    asked = _asked(options, options.release, placement_of(options.arch))
     print(as_json(asked) if options.json else as_table(asked))
     return 0
 
 
 def _probe(options: argparse.Namespace, places: Places) -> int:
-    expectations = _expectations(options)
+    if options.kernel:
+        architecture = read_kernel_file(options.kernel).architecture
+    else:
+        architecture = Image.load(options.image).architecture
+    if options.arch not in (None, architecture):
+        raise BadInput(
+            f"{options.kernel or options.image} is a kernel of {architecture}, not of {options.arch}",
+            way_out="leave --arch out",
+        )
+    placement = placement_of(architecture).probed
+    _asked(options, None, placement)  # is it a question at all?
     kernel = options.kernel or ImageStore(places.cache).get(options.image).kernel
     if kernel is None:
         raise BadInput(f"{options.image} has no kernel outside its disk", way_out="--kernel PATH")
+    until = Deadline.after(60, f"{kernel.name} says its version")
+    expectations = _asked(options, release_of(kernel, options.accel, until), placement)
     answers = list(probe(kernel, expectations, options.accel))
     print(as_json(answers) if options.json else as_table(answers))
     counted = Counter(answer.agrees for answer in answers)
@@ -154,13 +196,14 @@ def _probe(options: argparse.Namespace, places: Places) -> int:
 
 def _list_images(_options: argparse.Namespace, places: Places) -> int:
     store = ImageStore(places.cache)
+    width = max(map(len, store.names()))
     for name in store.names():
         image = Image.load(name)
         built = store.find(image)
         old = len(store.builds(name)) - bool(built)
         state = f"built, kernel {built.kernel_release}, {_size(built.folder)}" if built else "not built"
-        print(f"{name:<14} {state}{f', {old} of older recipes' if old else ''}")
-        print(f"{'':<14} {image.description}")
+        print(f"{name:<{width}} {state}{f', {old} of older recipes' if old else ''}")
+        print(f"{'':<{width}} {image.description}")
     return 0
 
 

@@ -5,12 +5,13 @@ from typing import Annotated, Literal, Self
 import pydantic
 
 from kdump_tests.crash.trigger import Trigger
-from kdump_tests.crashkernel.policy import load_policy
+from kdump_tests.crashkernel.policy import Rule, load_policy
 from kdump_tests.errors import BadInput
-from kdump_tests.guest.crashkernel_parameter import check_request
+from kdump_tests.guest.crashkernel_parameter import AUTO, NONE, check_request, promises
 from kdump_tests.guest.hypervisor import EMBEDDED
+from kdump_tests.guest.image import Image
 from kdump_tests.guest.spec import GuestSpec
-from kdump_tests.sizes import format_size, parse_size
+from kdump_tests.sizes import GIB, format_size, parse_size
 from kdump_tests.validation import Strict, faults
 
 
@@ -33,7 +34,11 @@ def _settings(words: object) -> dict[str, str]:
 
 
 class Plan(Strict):
-    """One run. ``memory`` holds the memory tiers in bytes; the first one's guest is crashed."""
+    """One run. ``memory`` holds the memory tiers in bytes.
+
+    Those that the host holds are booted whole, the others probed alone. The first one that is booted and is
+    promised memory for a capture kernel, as far as that can be told, is crashed.
+    """
 
     image: str = "debian-12"
     memory: Annotated[tuple[int, ...], pydantic.BeforeValidator(_sizes)]
@@ -71,7 +76,7 @@ class Plan(Strict):
                 )
         for memory in plan.memory:
             plan.spec(memory, None)  # is it a machine at all?
-            check_request(plan.crashkernel, memory)
+        check_request(plan.crashkernel, plan.memory)
         return plan
 
     @property
@@ -84,6 +89,32 @@ class Plan(Strict):
     def trigger(self) -> Trigger:
         """How the kernel is made to panic."""
         return Trigger.SYSRQ_C
+
+    def booted(self, host: int) -> tuple[int, ...]:
+        """The tiers that a host of so many bytes boots whole.
+
+        Raises:
+            BadInput: not a single one.
+        """
+        if held := tuple(memory for memory in self.memory if memory <= host):
+            return held
+        raise BadInput(
+            "no tier of --memory can be booted here, so nothing can be crashed",
+            smallest=format_size(min(self.memory)),
+            host=f"{host / GIB:.1f} GiB",
+            way_out="a smaller tier besides",
+        )
+
+    def crashed(self, host: int) -> int:
+        """The tier that is crashed."""
+        booted = self.booted(host)
+        if self.crashkernel not in {NONE, AUTO}:
+            rule = Rule.of(self.crashkernel)
+        elif self.policy is not None:
+            rule = load_policy(self.policy).rule(Image.load(self.image).architecture)
+        else:
+            return booted[0]
+        return next((memory for memory in booted if promises(rule, memory)), booted[0])
 
     def spec(self, memory: int, crashkernel: str | None) -> GuestSpec:
         """The guest of one tier."""

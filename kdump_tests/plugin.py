@@ -1,18 +1,20 @@
 """The suite as a pytest plugin: its options, its fixtures, and the report that grows as it runs."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kdump_tests.crash.crash import Crash, crash_guest
-from kdump_tests.crashkernel.reservation import Reservation
+from kdump_tests.crashkernel.probe import ask
+from kdump_tests.crashkernel.reservation import Announcement, Reservation
 from kdump_tests.errors import LabError, NotArmed
 from kdump_tests.guest.cache import default_cache
-from kdump_tests.guest.crashkernel_parameter import CrashkernelParameter, choose
+from kdump_tests.guest.crashkernel_parameter import Choice, CrashkernelParameter, choose
 from kdump_tests.guest.facts import KernelFacts, Witnesses, kernel_facts, witnesses
 from kdump_tests.guest.image import BuiltImage, Image
 from kdump_tests.guest.lab import Lab
@@ -44,7 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--image", metavar="NAME", help="guest image, a folder of images/ (default: debian-12)")
     group.addoption(
         "--memory", metavar="LIST", default="1G,2G,4G",
-        help="memory tiers, comma-separated; the first one's guest is crashed (default: %(default)s)",
+        help="memory tiers, comma-separated; what the host cannot boot is probed, and the first one that is "
+             "booted and promised a reservation is crashed (default: %(default)s)",
     )  # fmt: skip
     group.addoption(
         "--crashkernel", metavar="VALUE",
@@ -119,21 +122,27 @@ def pytest_configure(config: pytest.Config) -> None:
             cold=option.cold,
             kdump_settings=tuple(option.kdump_setting),
         )
-        check_settings(STACKS[Image.load(plan.image).stack], plan.kdump_settings)
+        check_settings(STACKS[Image.load(plan.image).guest_stack()], plan.kdump_settings)
+        plan.booted(psutil.virtual_memory().total)
     except LabError as error:
         pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
     config.stash[_PLAN] = plan
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every memory tier for tests that look; the first alone for those that crash."""
+    """Each memory tier that is booted for tests that look, one for those that crash, all for the probe."""
+    plan = metafunc.config.stash[_PLAN]
+    host = psutil.virtual_memory().total
     if "tier" in metafunc.fixturenames:
-        plan = metafunc.config.stash[_PLAN]
-        crashes = "crash" in metafunc.fixturenames
-        specs = [plan.spec(memory, None) for memory in (plan.memory[:1] if crashes else plan.memory)]
-        metafunc.parametrize(
-            "tier", specs, ids=[spec.name for spec in specs], indirect=True, scope="session"
-        )
+        memory = (plan.crashed(host),) if "crash" in metafunc.fixturenames else plan.booted(host)
+        _parametrize(metafunc, "tier", plan, memory)
+    if "probed" in metafunc.fixturenames:
+        _parametrize(metafunc, "probed", plan, plan.memory)
+
+
+def _parametrize(metafunc: pytest.Metafunc, fixture: str, plan: Plan, memory: Iterable[int]) -> None:
+    specs = [plan.spec(size, None) for size in memory]
+    metafunc.parametrize(fixture, specs, ids=[spec.name for spec in specs], indirect=True, scope="session")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -156,15 +165,45 @@ class Tier:
     state: KdumpState
 
     @property
-    def expected(self) -> Reservation | None:
-        """What its kernel should have kept aside; None when that cannot be told beforehand."""
-        return self.parameter.expected(self.guest.spec.memory)
+    def kept(self) -> Reservation:
+        """What its kernel keeps aside: by /proc/iomem, which has no CMA, and by the boot log."""
+        return replace(self.witnesses.iomem, cma=self.witnesses.boot_log.reservation.cma)
+
+    @property
+    def expected(self) -> tuple[Reservation, ...]:
+        """What it may keep aside, in the terms of ``kept``; nothing when that cannot be told beforehand."""
+        told = self.witnesses.boot_log.as_told
+        return tuple(replace(each, cma=told(each).cma) for each in self.parameter.expected)
 
     def __str__(self) -> str:
-        passed = (
-            "no crashkernel=" if self.parameter.passed is None else f"crashkernel={self.parameter.passed}"
-        )
-        return f"{self.guest.name} ({format_size(self.guest.spec.memory)}, {passed})"
+        return _shown(self.guest.spec, self.parameter)
+
+
+@dataclass(frozen=True)
+class ProbedTier:
+    """What the kernel alone, booted just so far, says it keeps aside on the memory of one tier."""
+
+    spec: GuestSpec
+    parameter: CrashkernelParameter
+    said: Announcement
+
+    @property
+    def kept(self) -> Reservation:
+        """What it says that it keeps aside."""
+        return self.said.reservation
+
+    @property
+    def expected(self) -> tuple[Reservation, ...]:
+        """What it may say; nothing when that cannot be told beforehand."""
+        return tuple(map(self.said.as_told, self.parameter.probed))
+
+    def __str__(self) -> str:
+        return _shown(self.spec, self.parameter)
+
+
+def _shown(spec: GuestSpec, parameter: CrashkernelParameter) -> str:
+    passed = "no crashkernel=" if parameter.passed is None else f"crashkernel={parameter.passed}"
+    return f"{spec.name} ({format_size(spec.memory)}, {passed})"
 
 
 @dataclass(frozen=True)
@@ -174,7 +213,7 @@ class Laboratory:
     lab: Lab
     image: BuiltImage
     stack: Stack
-    parameter: CrashkernelParameter
+    crashkernel: Choice
 
     def armed(self, guest: Guest) -> bool:
         """Whether kdump is, once a booted guest has done all it will do for it."""
@@ -199,11 +238,12 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
             opening = opened(places, plan.image, plan.accelerator, plan.connect, cold=plan.cold)
             lab, image = stack.enter_context(opening)
             session.run_folder = lab.run.folder
-            parameter = choose(plan.crashkernel, image, lab.accelerator, places.cache, plan.policy)
+            chosen = choose(plan.crashkernel, image, lab.accelerator, places.cache, plan.policy)
         except LabError as error:
             session.stop(error)
         session.tell_accelerator(lab.accelerator)
-        yield Laboratory(lab, image, STACKS[image.image.stack], parameter)
+        session.tell_prediction(chosen)
+        yield Laboratory(lab, image, STACKS[image.image.guest_stack()], chosen)
 
 
 @pytest.fixture(scope="session")
@@ -211,7 +251,7 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     """One guest per memory tier, for all tests of that tier."""
     plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
     wanted: GuestSpec = request.param
-    parameter = laboratory.parameter
+    parameter = laboratory.crashkernel.on(wanted.memory)
     spec = plan.spec(wanted.memory, parameter.passed)
     folder = report.guest_folder(spec.name)
     with laboratory.lab.guest(spec, laboratory.image, folder, laboratory.armed) as guest:
@@ -225,8 +265,26 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
             state=laboratory.stack.state(guest.shell, guest.command_deadline()),
         )
         report.record(publish.guest_booted(guest, seen.kernel, parameter, report.folder))
-        report.record(publish.reservation(guest, parameter, seen.witnesses))
+        report.record(publish.reservation(guest, seen.kernel, parameter, seen.witnesses))
         yield seen
+
+
+@pytest.fixture(scope="session")
+def probed(request: pytest.FixtureRequest, laboratory: Laboratory) -> ProbedTier:
+    """The kernel of the image, asked at the memory of one tier; no guest is booted."""
+    session = request.config.stash[_SESSION]
+    spec: GuestSpec = request.param
+    kernel, accelerator = laboratory.image.kernel, laboratory.lab.accelerator
+    parameter = laboratory.crashkernel.on(spec.memory)
+    if kernel is None:
+        pytest.skip(f"{spec.image} has no kernel outside its disk that could be probed")
+    with step(spec.name, "ask the kernel alone what it keeps aside"):
+        until = accelerator.deadline(
+            60, f"the kernel says what it keeps aside on {format_size(spec.memory)}"
+        )
+        said = ask(kernel, parameter.passed, spec.memory, accelerator.name, until)
+    session.report.record(publish.probed(spec, laboratory.image, parameter, said))
+    return ProbedTier(spec, parameter, said)
 
 
 @pytest.fixture(scope="session")

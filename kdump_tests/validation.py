@@ -16,15 +16,23 @@ class Strict(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
-def _size(text: str) -> str:
+def _bytes(text: object) -> int:
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is not a memory size in quotes")
     try:
-        parse_size(text)
+        return parse_size(text)
     except BadInput as error:
         raise ValueError(error.message) from None  # what pydantic takes for a fault of this key
+
+
+def _size(text: str) -> str:
+    _bytes(text)
     return text
 
 
+# A size as it was written, and its bytes.
 Size = Annotated[str, pydantic.AfterValidator(_size)]
+Bytes = Annotated[int, pydantic.BeforeValidator(_bytes)]
 
 Described = TypeVar("Described", bound=Strict)
 

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import psutil
 
-from kdump_tests.crashkernel.evaluation import RAM_ROUNDING, expected_reservation
+from kdump_tests.crashkernel.emulation import EMULATIONS
+from kdump_tests.crashkernel.evaluation import expected_reservations
+from kdump_tests.crashkernel.generation import Generation, generations
+from kdump_tests.crashkernel.kernel_file import read_kernel_file
+from kdump_tests.crashkernel.placement import Placement
 from kdump_tests.crashkernel.probe import ask, require_memory
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
 from kdump_tests.crashkernel.setting import Setting
@@ -16,12 +20,7 @@ from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, LabError
 from kdump_tests.sizes import GIB, MIB, format_size
 
-SMALLEST, LARGEST = 512 * MIB, 16 << 40
-# Measured: 150 MiB up to 256 GiB of guest memory, 250 MiB at 1 TiB, 1.7 GiB at 16 TiB. The kernel's memory
-# map is all that it touches.
-_BASE_MEMORY, _GUEST_MEMORY_PER_BYTE = 200 * MIB, 8192
-# 16 TiB take 5 s on two slow cores without KVM.
-_SECONDS = 120.0
+SMALLEST, LARGEST = 512 * MIB, EMULATIONS["x86_64"].largest_memory
 
 
 @dataclass(frozen=True)
@@ -31,18 +30,16 @@ class Case:
     setting: Setting
     memory: int
 
-    @property
-    def real_memory(self) -> int:
-        """What QEMU takes of the host for it, in bytes."""
-        return _BASE_MEMORY + self.memory // _GUEST_MEMORY_PER_BYTE
-
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the evaluation says; ``reservation`` is None where it can't, and ``because`` says why."""
+    """What the evaluation says: one outcome, or several where chance decides, the first tried first.
+
+    None where it can't say, and ``because`` says why.
+    """
 
     case: Case
-    reservation: Reservation | None
+    outcomes: tuple[Reservation, ...]
     because: str = ""
 
 
@@ -56,18 +53,11 @@ class Answer:
     @property
     def agrees(self) -> bool | None:
         """None: nothing was expected, so there is nothing to agree with."""
-        expected = self.expectation.reservation
-        return None if expected is None else self.said.reservation == _as_told(expected, self.said)
+        expected = [self.said.as_told(each) for each in self.expectation.outcomes]
+        return self.said.reservation in expected if expected else None
 
 
-def _as_told(expected: Reservation, said: Announcement) -> Reservation:
-    """Linux 6.1 tells whole MiB only."""
-    if said.in_whole_mib:
-        return Reservation(expected.main // MIB * MIB, expected.low // MIB * MIB)
-    return expected
-
-
-def expect(case: Case) -> Expectation:
+def expect(case: Case, generation: Generation, placement: Placement) -> Expectation:
     """What a kernel should reserve.
 
     Raises:
@@ -75,31 +65,35 @@ def expect(case: Case) -> Expectation:
     """
     require_memory(case.memory)
     try:
-        return Expectation(case, expected_reservation(case.setting, case.memory))
+        return Expectation(case, expected_reservations(case.setting, case.memory, generation, placement))
     except BadInput as error:
-        return Expectation(case, None, error.message)
+        return Expectation(case, (), error.message)
 
 
-def boundaries(edges: Iterable[int]) -> tuple[int, ...]:
-    """The memory sizes at which a setting might go wrong: its edges, a MiB and the rounding to each side.
+def boundaries(edges: Iterable[int], step: int = MIB, largest: int = LARGEST) -> tuple[int, ...]:
+    """The memory sizes at which a setting might go wrong: its edges, a step and the rounding to each side.
 
-    Between the smallest and the largest machine that a probe can be, and those two.
+    Multiples of ``step``, between the smallest and the largest machine that a probe can be, and those two.
     """
-    steps = (-RAM_ROUNDING - MIB, -RAM_ROUNDING, -RAM_ROUNDING + MIB, -MIB, 0, MIB, RAM_ROUNDING)
-    sizes = {edge + step for edge in edges for step in steps} | {SMALLEST, LARGEST}
-    return tuple(sorted(size for size in sizes if SMALLEST <= size <= LARGEST))
+    rounding = max(generation.ram_rounding for generation in generations())
+    steps = (-rounding - step, -rounding, -rounding + step, -step, 0, step, rounding)
+    sizes = {edge + distance for edge in edges for distance in steps} | {SMALLEST, largest}
+    return tuple(sorted(size for size in sizes if SMALLEST <= size <= largest and size % step == 0))
 
 
 def probe(kernel: Path, expectations: Iterable[Expectation], accelerator: str) -> Iterator[Answer]:
     """The answers in the order of the questions; as many at once as the host has cores and memory for.
 
     Raises:
-        LabError: as probe.ask(); a machine whose memory the host cannot bear.
+        BadInput, LabError: as probe.ask(); a machine whose memory the host cannot bear.
     """
     asked = list(expectations)
     if not asked:
         return
-    need = max(expectation.case.real_memory for expectation in asked)
+    emulation = EMULATIONS[read_kernel_file(kernel).architecture]
+    for expectation in asked:
+        require_memory(expectation.case.memory, emulation.memory_step)
+    need = max(emulation.real_memory(expectation.case.memory) for expectation in asked)
     room = psutil.virtual_memory().available
     if need > room:
         raise LabError(
@@ -112,7 +106,9 @@ def probe(kernel: Path, expectations: Iterable[Expectation], accelerator: str) -
 
     def answer(expectation: Expectation) -> Answer:
         case = expectation.case
-        until = Deadline.after(_SECONDS, f"the kernel says what it reserves on {format_size(case.memory)}")
+        until = Deadline.after(
+            emulation.seconds, f"the kernel says what it reserves on {format_size(case.memory)}"
+        )
         return Answer(expectation, ask(kernel, str(case.setting), case.memory, accelerator, until))
 
     with ThreadPoolExecutor(at_once) as pool:

@@ -1,7 +1,8 @@
 """Asking a real kernel: QEMU boots it with no disk and no initrd, and the serial line has the answer.
 
-crashkernel= is decided in setup_arch(), before the kernel touches the memory it was told of, so a machine
-of terabytes costs the host some hundred MiB and half a second. Needs neither root nor libvirt.
+crashkernel= is decided in setup_arch(), before the kernel touches the memory it was told of, so an x86
+machine of terabytes costs the host some hundred MiB and half a second (emulation.py has the others). Needs
+neither root nor libvirt.
 """
 
 import contextlib
@@ -13,7 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdump_tests.crashkernel.bzimage import require_bzimage
+from kdump_tests.crashkernel.emulation import EMULATIONS, Emulation
+from kdump_tests.crashkernel.kernel_file import loadable, read_kernel_file
 from kdump_tests.crashkernel.reservation import Announcement, parse_boot_log
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, HypervisorError, LabError
@@ -21,23 +23,15 @@ from kdump_tests.sizes import GIB, MIB, format_size
 from kdump_tests.steps import step
 from kdump_tests.subprocesses import kill_group, program
 
-# What TCG can do and a guest must not use.
-# cx16: QEMU 7.2 corrupts EFLAGS around cmpxchg16b, and the guest dies of a double fault that looks like a
-# crash of ours.
-# erms, fsrm: with them the kernel clears and copies pages by `rep stosb` and `rep movsb`, which TCG does
-# byte by byte. Without, by eight bytes at a time: a boot takes two thirds of the time.
-# Nothing else is left out: without svm, Debian 12's systemd meets EINVAL.
-TCG_WITHOUT = ("cx16", "erms", "fsrm")
-# TCG's own 40 address bits end at 1 TiB.
-CPUS = {"tcg": f"max,{','.join(f'-{name}' for name in TCG_WITHOUT)},phys-bits=48", "kvm": "host"}
-# Some distributions build their kernels to print warnings only; the reservation is told at level info.
-CONSOLE = "console=ttyS0 earlyprintk=ttyS0 ignore_loglevel"
+# With KASLR the kernel may lie in the middle of the memory, and a large reservation once fits, once not.
+_SETTLED = "nokaslr"
 # A kernel prints some 25 KB until it misses its root file system. More than this is not a boot log.
 LONGEST_LOG = 4 * MIB
 LONGEST_STDERR = 4096
 # Printed by start_kernel() right after setup_arch(): by then the reservation has been decided and told.
-# ("Zone ranges:" comes a little earlier on x86, but on arm64 before the reservation.)
+# ("Zone ranges:" comes a little earlier on x86 and powerpc, but on arm64 before the reservation.)
 PAST_RESERVATION = re.compile(r"Kernel command line:")
+_VERSION = re.compile(r"Linux version (\S+)")
 
 
 @dataclass(frozen=True)
@@ -69,20 +63,24 @@ def boot_log(
     """Boots a kernel until a line matches ``stop``, QEMU ends or the deadline passes; then QEMU is gone.
 
     Raises:
-        BadInput: the file is not a kernel, the memory not in whole MiB, the accelerator unknown.
-        ToolMissing: QEMU is not installed.
+        BadInput: the file is no kernel that can be asked, or the machine has no such memory or accelerator.
+        ToolMissing: QEMU is not installed for the kernel's architecture.
     """
-    require_bzimage(kernel)
-    argv = _argv(kernel, f"{CONSOLE} {command_line}", memory, accelerator)
+    kernel_file = read_kernel_file(kernel)
+    argv = _argv(EMULATIONS[kernel_file.architecture], command_line, memory, accelerator)
     serial = _SerialLine(stop)
     stderr = b""
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
+    with (
+        loadable(kernel_file) as (loaded, descriptors),
+        subprocess.Popen(
+            [*argv, "-kernel", loaded],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=descriptors,
+            start_new_session=True,
+        ) as process,
+    ):
         try:
             assert process.stdout
             assert process.stderr
@@ -116,8 +114,8 @@ def boot_log(
     )
 
 
-def ask(kernel: Path, value: str, memory: int, accelerator: str, until: Deadline) -> Announcement:
-    """What a kernel says of its reservation on a machine of so many bytes.
+def ask(kernel: Path, value: str | None, memory: int, accelerator: str, until: Deadline) -> Announcement:
+    """What a kernel says of its reservation on a machine of so many bytes; None leaves crashkernel= out.
 
     Raises:
         BadInput, ToolMissing: as boot_log().
@@ -146,14 +144,27 @@ def knows_auto(kernel: Path, accelerator: str, until: Deadline) -> bool:
     raise LabError(f"{kernel.name} says nothing about crashkernel=auto", **_whereabouts(kernel, log))
 
 
+def release_of(kernel: Path, accelerator: str, until: Deadline) -> str:
+    """What ``uname -r`` would say of a kernel, by its own first words.
+
+    Raises:
+        BadInput, ToolMissing, HypervisorError, LabError, DeadlineExpired: as ask().
+    """
+    log = boot_log(kernel, command_line="", memory=GIB, accelerator=accelerator, stop=_VERSION, until=until)
+    for line in log.lines:
+        if told := _VERSION.search(line):
+            return told[1]
+    raise _no_answer(kernel, GIB, log, until)
+
+
 def _announcement(log: ProbeLog) -> Announcement:
     return parse_boot_log("\n".join(log.lines))
 
 
-def _answered(kernel: Path, value: str, memory: int, accelerator: str, until: Deadline) -> ProbeLog:
+def _answered(kernel: Path, value: str | None, memory: int, accelerator: str, until: Deadline) -> ProbeLog:
     log = boot_log(
         kernel,
-        command_line=f"crashkernel={value}",
+        command_line=_SETTLED if value is None else f"{_SETTLED} crashkernel={value}",
         memory=memory,
         accelerator=accelerator,
         stop=PAST_RESERVATION,
@@ -161,44 +172,54 @@ def _answered(kernel: Path, value: str, memory: int, accelerator: str, until: De
     )
     if log.matched:
         return log
+    raise _no_answer(kernel, memory, log, until)
+
+
+def _no_answer(kernel: Path, memory: int, log: ProbeLog, until: Deadline) -> LabError:
     where, facts = f"{kernel.name} on {format_size(memory)}", _whereabouts(kernel, log)
     if any("Kernel panic" in line for line in log.lines):
-        raise LabError(f"{where} panics before it reserves anything", **facts)
+        return LabError(f"{where} panics before it reserves anything", **facts)
     if log.exit_status is not None:
-        raise HypervisorError(f"QEMU ended with status {log.exit_status} under {where}", **facts)
+        return HypervisorError(f"QEMU ended with status {log.exit_status} under {where}", **facts)
     heard = "its last word was another one" if log.lines else "it printed nothing at all"
-    raise until.error(heard=heard, **facts)
+    return until.error(heard=heard, **facts)
 
 
 def _whereabouts(kernel: Path, log: ProbeLog) -> dict[str, object]:
     return {"kernel": kernel, "last_lines": log.tail(), "qemu_says": log.stderr}
 
 
-def require_memory(memory: int) -> None:
-    """Nothing, when a machine can have so many bytes.
+def require_memory(memory: int, step: int = MIB) -> None:
+    """Nothing, when a machine whose memory is a multiple of ``step`` can have so many bytes.
 
     Raises:
         BadInput: none can.
     """
-    if memory <= 0 or memory % MIB:
-        raise BadInput(f"a machine cannot have {memory} bytes of memory", way_out="a multiple of 1M")
+    if memory <= 0 or memory % step:
+        raise BadInput(
+            f"a machine cannot have {memory} bytes of memory", way_out=f"a multiple of {format_size(step)}"
+        )
 
 
-def _argv(kernel: Path, command_line: str, memory: int, accelerator: str) -> list[str]:
-    if accelerator not in CPUS:
-        raise BadInput(f"{accelerator!r} is no accelerator", way_out=" or ".join(CPUS))
-    require_memory(memory)
+def _argv(emulation: Emulation, command_line: str, memory: int, accelerator: str) -> list[str]:
+    """All but the kernel."""
+    if accelerator not in emulation.cpus:
+        raise BadInput(
+            f"{accelerator!r} is no accelerator for {emulation.qemu}", way_out=" or ".join(emulation.cpus)
+        )
+    require_memory(memory, emulation.memory_step)
     size = format_size(memory)
-    qemu = program("qemu-system-x86_64")
+    qemu = program(emulation.qemu)
     return [
         # Whatever ends us, even SIGKILL, ends QEMU. setpriv becomes QEMU, so the process is the same; a
         # preexec_fn would not be safe among threads.
         *(program("setpriv"), "--pdeathsig", "KILL", qemu),
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"),
-        *("-machine", f"q35,accel={accelerator},memory-backend=ram", "-cpu", CPUS[accelerator]),
+        *("-machine", f"{emulation.machine},accel={accelerator},memory-backend=ram"),
+        *("-cpu", emulation.cpus[accelerator]),
         # Without reserve=off the host would have to vouch for all that memory.
         *("-m", size, "-object", f"memory-backend-ram,id=ram,size={size},reserve=off"),
-        *("-kernel", str(kernel), "-append", command_line),
+        *("-append", f"{emulation.console} {command_line}"),
     ]
 
 

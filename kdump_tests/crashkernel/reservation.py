@@ -5,7 +5,7 @@ in it, never a guess.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdump_tests.errors import LabError
 from kdump_tests.sizes import GIB, MIB
@@ -17,11 +17,17 @@ class Reservation:
 
     main: int
     low: int = 0  # x86 and arm64 keep a second piece below 4 GiB when the main one lies above
+    cma: int = 0  # what the running kernel may use meanwhile
 
     @property
     def total(self) -> int:
-        """Both pieces together."""
+        """Both pieces that are kept aside."""
         return self.main + self.low
+
+    @property
+    def in_whole_mib(self) -> "Reservation":
+        """As a kernel tells it that speaks in whole MiB."""
+        return Reservation(*(size // MIB * MIB for size in (self.main, self.low, self.cma)))
 
 
 @dataclass(frozen=True)
@@ -29,18 +35,25 @@ class Announcement:
     """What a kernel said in its boot log about its reservation.
 
     ``words`` are its lines in order, without time stamps; none when it said nothing. ``refusals`` are
-    those of them that say why nothing is reserved. Linux 6.1 speaks in whole MiB and so does the
-    reservation then.
+    those of them that say why nothing is reserved. x86 up to 6.6 and powerpc speak in whole MiB and so do
+    the reservation and its addresses then; CMA is always told like that, and without an address.
     """
 
     reservation: Reservation
     words: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
+    main_at: int | None = None
+    low_at: int | None = None
 
-    @property
-    def in_whole_mib(self) -> bool:
-        """Whether the kernel told its reservation in MiB, without the rest."""
-        return any(_MAIN_IN_MIB.fullmatch(word) for word in self.words)
+    def as_told(self, reservation: Reservation) -> Reservation:
+        """How this kernel would tell of a reservation.
+
+        Linux 6.1 tells whole MiB only; CMA is told like that by all, if they were built with it.
+        """
+        if any(_MAIN_IN_MIB.fullmatch(word) for word in self.words):
+            reservation = reservation.in_whole_mib
+        unsupported = any(_CMA_UNSUPPORTED.fullmatch(word) for word in self.words)
+        return replace(reservation, cma=0 if unsupported else reservation.in_whole_mib.cma)
 
 
 def parse_crash_size(text: str) -> int:
@@ -87,12 +100,14 @@ def parse_iomem(text: str) -> Reservation:
             raise LabError("/proc/iomem has Crash kernel pieces that no kernel makes", pieces=shown)
 
 
-# Linux 6.1 on x86 (arch/x86/kernel/setup.c), older ones and RHEL's.
+# Linux 6.1 on x86 (arch/x86/kernel/setup.c), older ones and RHEL's; every one on powerpc
+# (arch/powerpc/kexec/core.c).
 _MAIN_IN_MIB = re.compile(
-    r"Reserving (?P<mib>\d{1,12})MB of memory at \d+MB for crashkernel \(System RAM: \d+MB\)", re.ASCII
+    r"Reserving (?P<mib>\d{1,12})MB of memory at (?P<at>\d{1,12})MB for crashkernel \(System RAM: \d+MB\)",
+    re.ASCII,
 )
 _LOW_IN_MIB = re.compile(
-    r"Reserving (?P<mib>\d{1,12})MB of low memory at \d+MB for crashkernel"
+    r"Reserving (?P<mib>\d{1,12})MB of low memory at (?P<at>\d{1,12})MB for crashkernel"
     r" \((?:low RAM limit|System low RAM): \d+MB\)",
     re.ASCII,
 )
@@ -105,6 +120,13 @@ _LOW = re.compile(
     r"crashkernel low memory reserved: 0x(?P<start>[0-9a-f]{1,16}) - 0x(?P<end>[0-9a-f]{1,16}) \(\d+ MB\)",
     re.ASCII,
 )
+# 35c18f2933c5 (6.17). What came short is told beside what was asked for.
+_CMA = re.compile(
+    r"crashkernel CMA (?:reserved: |reservation failed: \d+ MB requested, )(?P<mib>\d{1,12}) MB"
+    r"(?: reserved)? in \d+ ranges",
+    re.ASCII,
+)
+_CMA_UNSUPPORTED = re.compile(r"crashkernel CMA reservation (?:not supported|failed: CMA disabled)")
 _REFUSAL = re.compile(
     r"""
       crashkernel\ reservation\ failed\ -\ .+
@@ -115,13 +137,20 @@ _REFUSAL = re.compile(
     | (?:crashkernel:\ )?[Mm]emory\ value\ expected.*
     | crashkernel:\ (?:'-'\ expected|':'\ expected|end\ <=\ start|invalid\ size|unrecognized\ char:.*)
     | crashkernel\ size\ resulted\ in\ zero\ bytes
+    # arch/powerpc/kexec/core.c
+    | Crash\ kernel\ can\ not\ overlap\ current\ kernel
     # RHEL 7 (kernel/crash_core.c)
     | crashkernel=auto\ resulted\ in\ zero\ bytes\ of\ reserved\ memory.*
     """,
     re.ASCII | re.VERBOSE,
 )
-# RHEL 8, before it reserves.
-_REMARK = re.compile(r"Using crashkernel=auto, .+", re.ASCII)
+# powerpc, after it has told what it reserves.
+_TAKEN_BACK = "Failed to reserve memory for crashkernel!"
+# RHEL 8, and powerpc where an offset is none of its pages, before they reserve.
+_REMARK = re.compile(
+    r"Using crashkernel=auto, .+|Crash kernel (?:location must be|base must be aligned to) 0x[0-9a-f]+",
+    re.ASCII,
+)
 # "[    0.031719] ", perhaps more than one kind, and RHEL 7's "kexec: ".
 _STAMP = re.compile(r"^(?:\s*(?:<\d+>|\[[^\]]{1,32}\]))*\s*(?:kexec: )?", re.ASCII)
 
@@ -132,38 +161,60 @@ def parse_boot_log(text: str) -> Announcement:
     Raises:
         LabError: it names sizes that cannot be, or two different ones: the logs of two boots.
     """
-    main: dict[int, str] = {}
-    low: dict[int, str] = {}
+    main: dict[_Piece, str] = {}
+    low: dict[_Piece, str] = {}
+    cma: dict[int, str] = {}
     words: list[str] = []
     refusals: list[str] = []
     for line in text.splitlines():
         said = _STAMP.sub("", line, count=1).rstrip()
         if found := _MAIN.fullmatch(said) or _MAIN_IN_MIB.fullmatch(said):
-            main[_bytes(found)] = said
+            main[_piece(found)] = said
         elif found := _LOW.fullmatch(said) or _LOW_IN_MIB.fullmatch(said):
-            low[_bytes(found)] = said
+            low[_piece(found)] = said
+        elif found := _CMA.fullmatch(said):
+            cma[int(found["mib"]) * MIB] = said
+        elif said == _TAKEN_BACK:
+            main.clear()
+            refusals.append(said)
         elif _REFUSAL.fullmatch(said):
             refusals.append(said)
-        elif not _REMARK.fullmatch(said):
+        elif not (_REMARK.fullmatch(said) or _CMA_UNSUPPORTED.fullmatch(said)):
             continue
         # An early console and the real one may both print the same line.
         if said not in words:
             words.append(said)
-    if len(main) > 1 or len(low) > 1:
+    if max(len(main), len(low), len(cma)) > 1:
         raise LabError("the boot log tells of two different reservations", said="\n".join(words[:8]))
+    main_piece = next(iter(main), None)
+    low_piece = next(iter(low), None) if main_piece else None  # given back when there was no room for main
     return Announcement(
-        Reservation(next(iter(main), 0), next(iter(low), 0) if main else 0),
+        Reservation(
+            main_piece.size if main_piece else 0, low_piece.size if low_piece else 0, next(iter(cma), 0)
+        ),
         tuple(words),
         tuple(dict.fromkeys(refusals)),
+        main_piece.start if main_piece else None,
+        low_piece.start if low_piece else None,
     )
 
 
-def _bytes(found: re.Match[str]) -> int:
+@dataclass(frozen=True)
+class _Piece:
+    start: int
+    size: int
+
+
+def _piece(found: re.Match[str]) -> _Piece:
     groups = found.groupdict()
-    size = int(groups["mib"]) * MIB if "mib" in groups else int(groups["end"], 16) - int(groups["start"], 16)
-    if size <= 0:
+    if "mib" in groups:
+        piece = _Piece(int(groups["at"]) * MIB, int(groups["mib"]) * MIB)
+    else:
+        start = int(groups["start"], 16)
+        piece = _Piece(start, int(groups["end"], 16) - start)
+    if piece.size <= 0:
         raise LabError("the boot log tells of a reservation that ends before it starts", said=found[0])
-    return size
+    return piece
 
 
 def _excerpt(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 
 from kdump_tests.crashkernel.matrix import Answer, Case, Expectation
@@ -12,7 +13,10 @@ Asked = Expectation | Answer
 
 
 def as_json(asked: Sequence[Asked]) -> str:
-    """One array, an object per case. Sizes in bytes, null where ``because`` says why nothing is expected."""
+    """One array, an object per case. Sizes and addresses in bytes.
+
+    ``expected`` has one outcome, more where chance decides, none where ``because`` says why.
+    """
     return json.dumps([_object(each) for each in asked], indent=1)
 
 
@@ -29,16 +33,18 @@ def _object(asked: Asked) -> dict[str, object]:
     if isinstance(asked, Answer):
         return {
             **_object(asked.expectation),
-            "reserved": asked.said.reservation.main,
-            "reserved_low": asked.said.reservation.low,
+            "reserved": {
+                **asdict(asked.said.reservation),
+                "main_at": asked.said.main_at,
+                "low_at": asked.said.low_at,
+            },
             "agrees": asked.agrees,
-            "kernel_says": list(asked.said.words),  # the addresses too
+            "kernel_says": list(asked.said.words),
         }
     return {
         "crashkernel": str(asked.case.setting),
         "memory": asked.case.memory,
-        "expected": asked.reservation.main if asked.reservation else None,
-        "expected_low": asked.reservation.low if asked.reservation else None,
+        "expected": [asdict(outcome) for outcome in asked.outcomes],
         "because": asked.because,
     }
 
@@ -47,9 +53,9 @@ def _cells(asked: Asked) -> list[str]:
     if isinstance(asked, Answer):
         verdict = {True: "agrees", False: "DISAGREES", None: "not told beforehand"}[asked.agrees]
         said = "; ".join(asked.said.words) or "the kernel says nothing about crashkernel"
-        reserved = f"reserved {_pair(asked.said.reservation):<12}"
+        reserved = f"reserved {_pieces(asked.said.reservation):<12}"
         return [*_cells(asked.expectation)[:2], reserved, f"{verdict:<9}", said]
-    expected = _pair(asked.reservation) if asked.reservation else "?"
+    expected = " or ".join(map(_pieces, asked.outcomes)) or "?"
     return [f"{format_size(asked.case.memory):>9}", f"expected {expected:<12}", asked.because]
 
 
@@ -57,6 +63,7 @@ def _case(asked: Asked) -> Case:
     return asked.expectation.case if isinstance(asked, Answer) else asked.case
 
 
-def _pair(reservation: Reservation) -> str:
+def _pieces(reservation: Reservation) -> str:
     low = f" + {format_size(reservation.low)} low" if reservation.low else ""
-    return format_size(reservation.main) + low
+    cma = f" + {format_size(reservation.cma)} CMA" if reservation.cma else ""
+    return format_size(reservation.main) + low + cma

@@ -14,7 +14,16 @@ _ONE = "--memory=1G"
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["--image=debian-99"], 64, ["there is no image 'debian-99'", "debian-12, debian-13"]),
+        (
+            ["--image=debian-99"],
+            64,
+            ["there is no image 'debian-99'", "debian-12, debian-12-arm64, debian-13"],
+        ),
+        (
+            ["--image=debian-12-arm64"],
+            64,
+            ["no guest boots it", "kdump-verify probe --image debian-12-arm64"],
+        ),
         (["--memory=banana"], 64, ["'banana' is not a memory size", "512M"]),
         (["--memory=1G", "--crashkernel=2G"], 64, ["crashkernel=2G keeps nothing aside on a machine of 1G"]),
         (["--crashkernel=1G-:64M:"], 64, ["1G-:64M:"]),

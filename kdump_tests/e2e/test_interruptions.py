@@ -22,8 +22,8 @@ _MOMENTS = sorted(round(random.uniform(0.5, 55), 1) for _ in range(10))  # noqa:
 
 @pytest.mark.parametrize("seconds", _MOMENTS)
 def test_next_start_removes_what_a_sigkill_left(image: BuiltImage, runner: Runner, seconds: float) -> None:
-    with runner.started(_TWO) as process, pytest.raises(subprocess.TimeoutExpired):
-        process.wait(seconds)
+    while _ended_before_it_was_killed(runner, seconds):
+        seconds *= random.uniform(0.1, 0.9)  # noqa: S311 - this host is faster than was thought
     runner.command("reap")
     assert runner.left_overs() == []
     assert list(image.folder.parent.glob(".staging*")) == []
@@ -58,6 +58,15 @@ def test_killed_build_leaves_nothing_that_is_used_and_no_process(tmp_path: Path)
     assert _processes_naming(tmp_path) == []
     subprocess.run([*build[:3], "reap"], env=env, check=True)
     assert [path.name for path in (tmp_path / "images" / "debian-12").iterdir()] == []
+
+
+def _ended_before_it_was_killed(runner: Runner, seconds: float) -> bool:
+    with runner.started(_TWO) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
 
 def _await_guest(runner: Runner) -> None:

@@ -80,7 +80,7 @@ class ImageStore:
             log = folder / "build.log"
             arguments: list[str | Path] = [
                 image.build.suite,
-                image.build.disk,
+                image.build.disk or "none",
                 folder,
                 *image.build.packages,
             ]
@@ -120,7 +120,8 @@ class ImageStore:
 
 
 def _manifest(image: Image, folder: Path, recipe_digest: str) -> dict[str, object]:
-    for name in ("disk.raw", "packages", image.boot.kernel, image.boot.initrd):
+    disk = "disk.raw" if image.build.disk else None
+    for name in (disk, "packages", image.boot.kernel, image.boot.initrd):
         if name and not (folder / name).is_file():
             raise ImageError(f"the build of {image.name} left no {name}", recipe=image.build.recipe)
     versions = (folder / "packages").read_text()
@@ -137,13 +138,16 @@ def _manifest(image: Image, folder: Path, recipe_digest: str) -> dict[str, objec
 
 
 def _release(kernel: bytes) -> str:
-    """The release in an x86 bzImage (kernel_version of Documentation/arch/x86/boot.rst), else nothing."""
-    if kernel[0x202:0x206] != b"HdrS":
-        return ""
-    start = int.from_bytes(kernel[0x20E:0x210], "little") + 0x200
-    text = kernel[start : start + 200].split(b"\0")[0].decode(errors="replace")
-    match = re.match(r"\S+", text)
-    return match[0] if match else ""
+    """The release in a bzImage's header (kernel_version of Documentation/arch/x86/boot.rst).
+
+    Of a kernel that is not packed, the one in its banner (init/version-timestamp.c); else nothing.
+    """
+    if kernel[0x202:0x206] == b"HdrS":
+        start = int.from_bytes(kernel[0x20E:0x210], "little") + 0x200
+        match = re.match(rb"[^\s\0]+", kernel[start : start + 200])
+        return match[0].decode(errors="replace") if match else ""
+    match = re.search(rb"Linux version ([!-~]{1,100}) \(", kernel)
+    return match[1].decode() if match else ""
 
 
 def _first_line(path: Path) -> str | None:

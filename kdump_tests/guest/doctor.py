@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from kdump_tests.crashkernel.emulation import EMULATIONS
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import KdumpVerifyError
+from kdump_tests.errors import KdumpVerifyError, ToolMissing
 from kdump_tests.guest import hypervisor as hypervisors
 from kdump_tests.guest.accelerator import choose
 from kdump_tests.guest.build import ImageStore
@@ -46,6 +47,9 @@ def examine(places: Places, connect: str) -> Iterator[Finding]:
     """Look at everything a run needs, one finding after the other."""
     for name in _PROGRAMS:
         yield _attempt(name, partial(_program, name))
+    for architecture, emulation in EMULATIONS.items():
+        if emulation.qemu not in _PROGRAMS:
+            yield _emulator(architecture, emulation.qemu)
     yield _attempt("libvirt", partial(_libvirt, places, connect))
     yield _accelerator(places)
     yield _memory()
@@ -70,6 +74,17 @@ def _program(name: str) -> str:
     return path
 
 
+def _emulator(architecture: str, name: str) -> Finding:
+    """Without it this host is good for all but one thing."""
+    try:
+        return Finding(name, _program(name))
+    except ToolMissing as error:
+        return Finding(
+            name,
+            f"not installed, so no {architecture} kernel can be probed (package {error.facts['package']})",
+        )
+
+
 def _libvirt(places: Places, connect: str) -> str:
     with (
         new_run(places.runs, connect) as here,
@@ -83,7 +98,8 @@ def _accelerator(places: Places) -> Finding:
     """By a kernel of whichever image is built; without one there is nothing to boot yet."""
     store = ImageStore(places.cache)
     for name in store.names():
-        built = store.find(Image.load(name))
+        image = Image.load(name)
+        built = store.find(image) if image.stack else None
         if built and built.kernel:
             return _attempt("accelerator", partial(_accelerated, built.kernel, places))
     device = (

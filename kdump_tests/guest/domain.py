@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdump_tests.crashkernel.probe import TCG_WITHOUT
+from kdump_tests.crashkernel.emulation import TCG_WITHOUT
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.file_channel import PORT_NAME
 from kdump_tests.guest.image import BuiltImage

@@ -13,7 +13,6 @@ from kdump_tests.crashkernel.reservation import (
 )
 from kdump_tests.errors import LabError
 from kdump_tests.guest.machine import BOOT_ID, Guest
-from kdump_tests.sizes import MIB
 
 _RELEASE = "/proc/sys/kernel/osrelease"
 _COMMAND_LINE = "/proc/cmdline"
@@ -44,8 +43,8 @@ class Witnesses:
 
         The boot log of Linux 6.1 speaks in whole MiB, and its kexec_crash_size leaves out the low piece.
         """
-        said = self.boot_log.reservation
-        same_pieces = abs(said.main - self.iomem.main) < MIB and abs(said.low - self.iomem.low) < MIB
+        said, told = self.boot_log.reservation, self.boot_log.as_told(self.iomem)
+        same_pieces = (said.main, said.low) == (told.main, told.low)
         return same_pieces and self.sysfs in {self.iomem.total, self.iomem.main}
 
 

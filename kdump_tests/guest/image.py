@@ -25,30 +25,57 @@ class Boot(Strict):
     def _direct_boot_is_whole(self) -> Self:
         if self.kernel is None and (self.initrd or self.root or self.arguments):
             raise ValueError("initrd, root and arguments need a kernel to pass them to")
-        if self.kernel is not None and self.root is None:
-            raise ValueError("a kernel needs a root device")
         return self
 
 
 class Build(Strict):
-    """How the image is made: the script ``images/recipes/RECIPE/build`` and what it is given."""
+    """How the image is made: the script ``images/recipes/RECIPE/build`` and what it is given.
+
+    Without ``disk`` the image is a kernel alone: it can be probed, and no guest boots it.
+    """
 
     recipe: str
     suite: str
-    disk: Size
+    disk: Size | None = None
     packages: tuple[str, ...]
 
 
 class Image(Strict):
-    """One image.toml. ``name`` is its folder's."""
+    """One image.toml. ``name`` is its folder's, ``stack`` that of the kdump on its disk."""
 
     name: str
     description: str
     distribution: str
-    stack: Literal["debian"]
-    architecture: Literal["x86_64"]
+    stack: Literal["debian"] | None = None
+    architecture: Literal["x86_64", "arm64", "ppc64le"]
     boot: Boot
     build: Build
+
+    @pydantic.model_validator(mode="after")
+    def _is_a_system_or_a_kernel_alone(self) -> Self:
+        if self.build.disk is None:
+            if self.boot.kernel is None:
+                raise ValueError("there is neither a disk nor a kernel")
+            if self.stack or self.boot.initrd or self.boot.root or self.boot.arguments:
+                raise ValueError("stack, initrd, root and arguments need a disk")
+        elif self.stack is None:
+            raise ValueError("a disk needs the stack of its kdump")
+        elif self.boot.kernel is not None and self.boot.root is None:
+            raise ValueError("a kernel needs a root device")
+        return self
+
+    def guest_stack(self) -> Literal["debian"]:
+        """The kdump stack of a guest that boots the image.
+
+        Raises:
+            BadInput: it is a kernel alone.
+        """
+        if self.stack is None:
+            raise BadInput(
+                f"{self.name} is a kernel of {self.architecture} alone: no guest boots it",
+                way_out=f"kdump-verify probe --image {self.name} asks it what it reserves",
+            )
+        return self.stack
 
     @classmethod
     def load(cls, name: str, folder: Path = FOLDER) -> Self:
@@ -90,7 +117,7 @@ class BuiltImage:
 
     @property
     def disk(self) -> Path:
-        """The root disk. Never written to: guests get overlays."""
+        """The root disk, unless the image is a kernel alone. Never written to: guests get overlays."""
         return self.folder / "disk.raw"
 
     @property

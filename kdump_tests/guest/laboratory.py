@@ -9,7 +9,7 @@ from kdump_tests.errors import ToolMissing
 from kdump_tests.guest import hypervisor as hypervisors
 from kdump_tests.guest.accelerator import Accelerator, Choice, choose
 from kdump_tests.guest.build import ImageStore
-from kdump_tests.guest.image import BuiltImage
+from kdump_tests.guest.image import BuiltImage, Image
 from kdump_tests.guest.lab import QEMU, Lab
 from kdump_tests.guest.reaper import reap
 from kdump_tests.guest.run import new_run
@@ -31,6 +31,7 @@ def prepared(places: Places, image: str, accelerator: Choice) -> tuple[BuiltImag
     Raises:
         LabError: what is missing or does not answer, with the way out.
     """
+    Image.load(image).guest_stack()  # is it one to boot at all?
     for name in (QEMU, "qemu-img"):
         program(name)
     reap(places.runs, places.cache)

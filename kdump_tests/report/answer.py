@@ -16,7 +16,7 @@ OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "error", "skipped")
 class Answer:
     """One word, and the reason in one line."""
 
-    word: Literal["Yes", "No", "Not known"]
+    word: Literal["Yes", "No", "Not known", "probed only"]
     because: str
 
 
@@ -26,7 +26,9 @@ def answer(run: Run) -> Answer:
 
 
 def answer_for(guest: GuestStory, run: Run) -> Answer:
-    """What the run says of one guest."""
+    """What the run says of one guest; of one that never ran only what went wrong, as no crash was due."""
+    if guest.probed_only and not any(verdict.outcome in {"failed", "error"} for verdict in guest.verdicts):
+        return Answer("probed only", "its kernel said what it would keep aside, nothing crashed")
     return _judge((guest,), run.ended)
 
 
@@ -51,6 +53,8 @@ def _judge(guests: Sequence[GuestStory], ended: RunEnded | None) -> Answer:
             by_outcome[verdict.outcome].append(verdict)
     passed, failed, errors, skipped = (by_outcome[outcome] for outcome in OUTCOMES)
     crashes = sum(len(guest.crashes) for guest in guests)
+    probed = sum(guest.probed_only for guest in guests)
+    only = f"; {count(probed, 'tier')} only probed" if probed else ""
     vmcores = sum(dump.complete is True for guest in guests for dump in guest.dumps)
 
     if failed:
@@ -67,12 +71,14 @@ def _judge(guests: Sequence[GuestStory], ended: RunEnded | None) -> Answer:
     if ended.exit_status != 0:
         return Answer("Not known", not_finished(ended))
     if not vmcores:
-        return Answer("Not known", f"{count(len(passed), 'check')} passed, but no complete vmcore was seen")
+        return Answer(
+            "Not known", f"{count(len(passed), 'check')} passed, but no complete vmcore was seen{only}"
+        )
     without = f" ({len(skipped)} skipped)" if skipped else ""
     return Answer(
         "Yes",
         f"all {count(len(passed), 'check')} passed{without}; "
-        f"{count(crashes, 'crash')}, {count(vmcores, 'complete vmcore')}",
+        f"{count(crashes, 'crash')}, {count(vmcores, 'complete vmcore')}{only}",
     )
 
 

@@ -29,11 +29,23 @@ known of the state it was forked from::
      "crashkernel_because": "auto is unknown to this kernel; Debian's own default instead",
      "origin": "fork of a saved state", "origin_because": "saved 2026-11-23 09:38:56 UTC"}
 
-How much was kept aside for the capture kernel, by four witnesses: the policy, kexec_crash_size,
-/proc/iomem and the boot log. Each is the total: a low piece counts::
+How much was kept aside for the capture kernel on that much memory, by up to five witnesses: the policy
+(``expected``), kexec_crash_size, /proc/iomem, the boot log, and what the same kernel said to ``probe``,
+which boots it just far enough. Each is the total, of which ``low`` lies below 4 GiB as a second piece.
+``at_least``: the policy states the smallest size that will do, more is as good. ``because`` says why
+nothing is expected. A tier too large for the host is only probed: the three that need a guest are null::
 
     {"kind": "reservation", "guest": "debian-13-2G", "memory": 2147483648, "expected": 201326592,
-     "sysfs": 201326592, "iomem": 201326592, "boot_log": null}
+     "sysfs": 201326592, "iomem": 201326592, "boot_log": null, "probe": 201326592, "low": 0,
+     "kernel": "6.12.57+deb13-amd64", "at_least": false, "because": ""}
+
+How much this kernel should keep aside at every size of memory, and ``because`` of what: a step function,
+sampled on both sides of each edge and sorted by memory::
+
+    {"kind": "prediction", "kernel": "6.12.57+deb13-amd64", "crashkernel": "2G-4G:192M,4G-:256M",
+     "because": "the ranges as written",
+     "points": [{"memory": 2147483648, "total": 201326592}, {"memory": 4293918720, "total": 201326592},
+                {"memory": 4294967296, "total": 268435456}]}
 
 Something the suite did; ``subject`` is a guest's name, or what else it was done to::
 
@@ -84,6 +96,7 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from kdump_tests.errors import BadInput
+from kdump_tests.sizes import MIB
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
 
@@ -135,7 +148,7 @@ class GuestBooted:
 
 @dataclass(frozen=True)
 class Reservation:
-    """Memory kept aside for the capture kernel, by four witnesses; None where one is silent."""
+    """Memory kept aside for the capture kernel, by up to five witnesses; None where one is silent."""
 
     kind: ClassVar[str] = "reservation"
     guest: str
@@ -144,12 +157,63 @@ class Reservation:
     sysfs: int | None
     iomem: int | None
     boot_log: int | None
+    probe: int | None = None  # reports from before there were probes have none of these
+    low: int | None = None
+    kernel: str = ""
+    at_least: bool = False
+    because: str = ""
+
+    @property
+    def kept(self) -> int | None:
+        """How much it was, by the best witness that speaks: iomem has every piece to the byte."""
+        return next(iter(self._seen), None)
+
+    @property
+    def probed_only(self) -> bool:
+        """Whether no guest of this size ran: its kernel only said what it would keep."""
+        return self.probe is not None and len(self._seen) == 1
 
     @property
     def agree(self) -> bool | None:
         """Whether all that speak say the same; None when fewer than two speak."""
-        said = [size for size in (self.expected, self.sysfs, self.iomem, self.boot_log) if size is not None]
-        return len(set(said)) == 1 if len(said) > 1 else None
+        if len(self._seen) + (self.expected is not None) < 2:
+            return None
+        return not any(map(self.differs, self._seen))
+
+    def differs(self, said: int) -> bool:
+        """Whether a witness that says so is at odds with the policy, or with the best witness."""
+        if self.at_least and self.expected is not None and said + MIB <= self.expected:
+            return True
+        exact = self.expected if self.expected is not None and not self.at_least else self.kept
+        return exact is not None and not self._alike(said, exact)
+
+    def _alike(self, said: int, exact: int) -> bool:
+        """Linux 6.1's boot log speaks in whole MiB, and its sysfs leaves out the low piece."""
+        return any(0 <= size - said < MIB for size in (exact, exact - (self.low or 0)))
+
+    @property
+    def _seen(self) -> tuple[int, ...]:
+        said = (self.iomem, self.sysfs, self.boot_log, self.probe)
+        return tuple(size for size in said if size is not None)
+
+
+@dataclass(frozen=True)
+class PredictedSize:
+    """How much should be kept aside in all on that much memory."""
+
+    memory: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """How much this kernel should keep aside at every size of memory, and because of what."""
+
+    kind: ClassVar[str] = "prediction"
+    kernel: str
+    crashkernel: str
+    because: str
+    points: tuple[PredictedSize, ...]
 
 
 @dataclass(frozen=True)
@@ -254,6 +318,7 @@ Fact = (
     | Accelerator
     | GuestBooted
     | Reservation
+    | Prediction
     | StepDone
     | Crash
     | Dump

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from kdump_tests.report import words
 from kdump_tests.report.answer import answer, answer_for, tally
+from kdump_tests.report.chart import chart
 from kdump_tests.report.facts import Fact, Verdict
 from kdump_tests.report.foreign import readable, relative_url
 from kdump_tests.report.run import GuestStory, Run
@@ -38,6 +39,12 @@ def render_page(facts: Iterable[Fact], folder: Path | None = None) -> str:
     """The page that these facts make; with the report's folder at hand it links the guests' logs."""
     run = Run.of(facts)
     verdicts = [verdict for guest in run.guests for verdict in guest.verdicts]
+    # Of a guest that never ran there is only its reservation to tell, and that has a place of its own.
+    sections = {
+        guest.name: f"guest-{number}"
+        for number, guest in enumerate(run.guests, 1)
+        if guest.name and not guest.probed_only
+    }
     return _template().render(
         run=run,
         answer=answer(run),
@@ -47,9 +54,11 @@ def render_page(facts: Iterable[Fact], folder: Path | None = None) -> str:
             for outcome in ("failed", "error")
         },
         guests=[
-            (f"guest-{number}", guest, answer_for(guest, run), _logs(guest, folder) if folder else ())
-            for number, guest in enumerate(run.guests, 1)
+            (sections.get(guest.name, "reserved"), guest, answer_for(guest, run), _logs(guest, folder))
+            for guest in run.guests
         ],
+        sections=sections,
+        chart=chart(run.reservations, run.prediction),
         bars=bars,
         node_id=words.NodeId.parse,
     )
@@ -63,9 +72,9 @@ def _alike(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
     return list(groups.values())
 
 
-def _logs(guest: GuestStory, report: Path) -> tuple[Log, ...]:
+def _logs(guest: GuestStory, report: Path | None) -> tuple[Log, ...]:
     """A guest that never came up has a console log too: that folder is known by name alone."""
-    if not guest.name:
+    if report is None or not guest.name:
         return ()
     home = guest.boots[-1].folder if guest.boots else f"{GUESTS}/{words.folder_name(guest.name)}"
     if not relative_url(home) or not (report / home).is_dir():

@@ -1,7 +1,7 @@
 """The facts of a run, sorted for the reader: the run's own, and each guest's."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Self, TypeVar
 
 from kdump_tests.report.facts import (
@@ -11,6 +11,7 @@ from kdump_tests.report.facts import (
     Fact,
     GuestBooted,
     Note,
+    Prediction,
     Reservation,
     RunEnded,
     RunStarted,
@@ -32,6 +33,12 @@ class GuestStory:
     dumps: tuple[Dump, ...]
     verdicts: tuple[Verdict, ...]
 
+    @property
+    def probed_only(self) -> bool:
+        """Whether it never ran: the kernel was only asked what it would keep aside on such a machine."""
+        probed = [each.probed_only for each in self.reservations]
+        return bool(probed) and all(probed) and not self.boots
+
 
 @dataclass(frozen=True)
 class Run:
@@ -39,6 +46,7 @@ class Run:
 
     started: RunStarted | None
     accelerator: Accelerator | None
+    prediction: Prediction | None
     guests: tuple[GuestStory, ...]
     steps: tuple[StepDone, ...]
     notes: tuple[Note, ...]
@@ -56,6 +64,7 @@ class Run:
         return cls(
             started=_last(RunStarted, known),
             accelerator=_last(Accelerator, known),
+            prediction=_last(Prediction, known),
             guests=tuple(
                 GuestStory(
                     name,
@@ -71,6 +80,23 @@ class Run:
             notes=_all(Note, known),
             ended=_last(RunEnded, known),
         )
+
+    @property
+    def reservations(self) -> tuple[Reservation, ...]:
+        """One for each tier and kernel, by memory: a tier is probed and booted by different processes."""
+        found: dict[tuple[str, int, str], Reservation] = {}
+        for each in (each for guest in self.guests for each in guest.reservations):
+            tier = (each.guest, each.memory, each.kernel)
+            found[tier] = _both(found[tier], each) if tier in found else each
+        return tuple(sorted(found.values(), key=lambda each: each.memory))
+
+
+def _both(one: Reservation, other: Reservation) -> Reservation:
+    """What two facts say of the same tier; where both speak, the later one."""
+    known = {
+        field.name: value for field in fields(other) if (value := getattr(other, field.name)) is not None
+    }
+    return replace(one, **known)
 
 
 def _all(kind: type[F], facts: Iterable[Fact]) -> tuple[F, ...]:

@@ -8,6 +8,8 @@ from typing import Self
 
 from kdump_tests.sizes import GIB, KIB, MIB
 
+_TIB = 1024 * GIB
+
 
 @dataclass(frozen=True)
 class NodeId:
@@ -61,7 +63,7 @@ def size(number: int) -> str:
 
 def exact_size(number: int) -> str:
     """Not a byte rounded away: where witnesses are compared, 192 MiB is not 192 MiB and a page."""
-    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+    for unit, name in ((_TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if number and number % unit == 0:
             return f"{number // unit} {name}"
     return f"{number} bytes"

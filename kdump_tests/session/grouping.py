@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
+from kdump_tests.crashkernel.emulation import EMULATIONS
 from kdump_tests.fleet.group import Group, Need
 from kdump_tests.guest.image import Image
 from kdump_tests.guest.spec import GuestSpec
@@ -12,6 +13,7 @@ from kdump_tests.sizes import MIB
 # What is expected of a group that never ran here, on the reference machine: it crashes a guest, or looks.
 _CRASH_SECONDS = 90.0
 _LOOK_SECONDS = 15.0
+_PROBE_SECONDS = 1.0
 # A pytest with libvirt's driver and drgn in it.
 _PROCESS_MEMORY = 128 * MIB
 
@@ -41,20 +43,28 @@ def _group(
     took: Mapping[str, float],
 ) -> Group:
     name = spec.name if spec else "no guest"
+    probed = [each for each in (_asked_for(test, "probed") for test in tests) if each]
     crashes = any("crash" in getattr(test, "fixturenames", ()) for test in tests)
+    seconds = _CRASH_SECONDS if crashes else _LOOK_SECONDS if spec else _PROBE_SECONDS * len(probed)
+    some = spec or next(iter(probed), None)
     return Group(
         name=name,
         tests=tuple(test.nodeid for test in tests),
         need=Need(
-            memory=_PROCESS_MEMORY + (spec.real_memory if spec else 0),
-            # Under TCG each CPU of a guest is a thread that takes a core whole.
-            cores=min(spec.vcpus, cores) if spec else 0,
+            memory=_PROCESS_MEMORY
+            + (spec.real_memory if spec else max(map(_real_memory_of_a_probe, probed), default=0)),
+            # Under TCG each CPU of a guest is a thread that takes a core whole, and so does a probe.
+            cores=min(spec.vcpus, cores) if spec else bool(probed),
             accelerator=accelerator,
-            architecture=Image.load(spec.image).architecture if spec else "",
-            image=spec.image if spec else "",
+            architecture=Image.load(some.image).architecture if some else "",
+            image=some.image if some else "",
         ),
-        seconds=took.get(history(name, len(tests)), _CRASH_SECONDS if crashes else _LOOK_SECONDS),
+        seconds=took.get(history(name, len(tests)), seconds),
     )
+
+
+def _real_memory_of_a_probe(spec: GuestSpec) -> int:
+    return EMULATIONS[Image.load(spec.image).architecture].real_memory(spec.memory)
 
 
 def history(name: str, tests: int) -> str:
@@ -64,6 +74,10 @@ def history(name: str, tests: int) -> str:
 
 def spec_of(item: pytest.Item) -> GuestSpec | None:
     """What the guest of a test shall be; None for a test that needs none."""
+    return _asked_for(item, "tier")
+
+
+def _asked_for(item: pytest.Item, fixture: str) -> GuestSpec | None:
     callspec = getattr(item, "callspec", None)
-    spec = callspec.params.get("tier") if callspec else None
+    spec = callspec.params.get(fixture) if callspec else None
     return spec if isinstance(spec, GuestSpec) else None

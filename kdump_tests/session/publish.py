@@ -1,12 +1,17 @@
 """The facts of the rooms as the facts of the report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from kdump_tests.crash.crash import Crash, Dump
+from kdump_tests.crashkernel.matrix import boundaries
+from kdump_tests.crashkernel.reservation import Announcement, Reservation
 from kdump_tests.errors import KdumpVerifyError
-from kdump_tests.guest.crashkernel_parameter import CrashkernelParameter
+from kdump_tests.guest.crashkernel_parameter import Choice, CrashkernelParameter
 from kdump_tests.guest.facts import KernelFacts, Witnesses
+from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.machine import Guest
+from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.report import facts
 
 
@@ -33,17 +38,61 @@ def guest_booted(
     )
 
 
-def reservation(guest: Guest, parameter: CrashkernelParameter, seen: Witnesses) -> facts.Reservation:
-    """What the witnesses said."""
-    expected = parameter.expected(guest.spec.memory)
+def reservation(
+    guest: Guest, kernel: KernelFacts, parameter: CrashkernelParameter, seen: Witnesses
+) -> facts.Reservation:
+    """What the witnesses in a guest said."""
     return facts.Reservation(
         guest=guest.name,
         memory=guest.spec.memory,
-        expected=expected.total if expected else None,
+        expected=_expected(parameter.expected, seen.iomem),
         sysfs=seen.sysfs,
         iomem=seen.iomem.total,
         boot_log=seen.boot_log.reservation.total,
+        low=seen.iomem.low,
+        kernel=kernel.release,
+        at_least=parameter.at_least,
+        because=parameter.unforeseen,
     )
+
+
+def probed(
+    spec: GuestSpec, image: BuiltImage, parameter: CrashkernelParameter, said: Announcement
+) -> facts.Reservation:
+    """What the kernel alone said."""
+    return facts.Reservation(
+        guest=spec.name,
+        memory=spec.memory,
+        expected=_expected(parameter.probed, said.reservation),
+        sysfs=None,
+        iomem=None,
+        boot_log=None,
+        probe=said.reservation.total,
+        low=said.reservation.low,
+        kernel=image.kernel_release,
+        at_least=parameter.at_least,
+        because=parameter.unforeseen,
+    )
+
+
+def prediction(chosen: Choice, tiers: Sequence[int]) -> facts.Prediction:
+    """What should be kept aside from the smallest tier to the largest, at every edge from both sides."""
+    edges = boundaries(chosen.rule.edges if chosen.rule else ())
+    smallest, largest = min(tiers), max(tiers)
+    sizes = sorted({*tiers, *(size for size in edges if smallest < size < largest)})
+    foretold = [(memory, outcomes) for memory in sizes if (outcomes := chosen.on(memory).expected)]
+    return facts.Prediction(
+        kernel=chosen.kernel_release,
+        crashkernel=str(chosen.rule or chosen.requested),
+        because=chosen.because,
+        points=tuple(facts.PredictedSize(memory, first.total) for memory, (first, *_) in foretold),
+    )
+
+
+def _expected(outcomes: Sequence[Reservation], kept: Reservation) -> int | None:
+    """In all: the outcome that came, or else the first one tried."""
+    totals = [each.total for each in outcomes]
+    return kept.total if kept.total in totals else next(iter(totals), None)
 
 
 def crash(happened: Crash) -> facts.Crash:

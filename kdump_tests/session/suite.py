@@ -18,7 +18,7 @@ from kdump_tests.fleet.dask import local_engine
 from kdump_tests.fleet.engine import Engine
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.cache import default_cache
-from kdump_tests.guest.crashkernel_parameter import choose
+from kdump_tests.guest.crashkernel_parameter import Choice, choose
 from kdump_tests.guest.hypervisor import library_version
 from kdump_tests.guest.lab import QEMU
 from kdump_tests.guest.laboratory import Places, prepared
@@ -28,6 +28,7 @@ from kdump_tests.plan import Plan
 from kdump_tests.report import facts
 from kdump_tests.report.folder import Report
 from kdump_tests.report.terminal import verdict_table
+from kdump_tests.session import publish
 from kdump_tests.session.controller import Controller, worth_it
 from kdump_tests.session.grouping import groups_of, spec_of
 from kdump_tests.session.progress import Progress
@@ -80,20 +81,27 @@ class SuiteSession:
         if not told and not self._worker:
             self.report.record(facts.Accelerator(chosen.name, chosen.because, chosen.factor))
 
+    def tell_prediction(self, chosen: Choice) -> None:
+        """Keep what should be kept aside on all sizes of memory, once for all processes of the run."""
+        told = any(isinstance(fact, facts.Prediction) for fact in self.report.facts)
+        if not told and not self._worker:
+            self.report.record(publish.prediction(chosen, self._plan.memory))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Groups side by side, when at least two can be; else pytest's own loop, in this process."""
         option = self._config.option
         alone = self._worker or option.side_by_side == 1 or option.usepdb or option.trace
-        if alone or session.testsfailed or len({spec_of(item) for item in session.items}) < 2:
+        if alone or session.testsfailed or len({spec_of(item) for item in session.items} - {None}) < 2:
             return None
         plan, places = self._plan, Places(default_cache(), default_base())
         try:
             image, accelerator = prepared(places, plan.image, plan.accelerator)
-            choose(plan.crashkernel, image, accelerator, places.cache, plan.policy)
+            chosen = choose(plan.crashkernel, image, accelerator, places.cache, plan.policy)
         except LabError as error:
             self.stop(error)
         self.tell_accelerator(accelerator)
+        self.tell_prediction(chosen)
         capacity = this_host(option.side_by_side)
         took = self._took()
         groups = groups_of(session.items, accelerator.name, capacity.cores, took)

@@ -108,9 +108,10 @@ def _not_judged(report: pytest.TestReport, first: str) -> None:
 
 
 def guest_of(item: pytest.Item) -> str:
-    """The guest that a test judges."""
-    callspec = getattr(item, "callspec", None)
-    return str(getattr(callspec.params.get("tier"), "name", "")) if callspec else ""
+    """The guest that a test judges, or that would have so much memory."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    spec = params.get("tier") or params.get("probed")
+    return str(getattr(spec, "name", ""))
 
 
 def _is_products(report: pytest.TestReport, error: BaseException) -> bool:

@@ -57,6 +57,11 @@ class Debian:
         dmesg=Artifact(re.compile(r"dmesg\.\d{12}"), 0o600),
     )
 
+    # kdump-config's own word where the command line has no crashkernel=, else kexec's.
+    says_nothing_is_kept_aside = re.compile(
+        r"no crashkernel= parameter in the kernel cmdline|Memory for crashkernel is not reserved"
+    )
+
     # kdump-config reads the file each time, but what it hands to kexec stays as it was loaded. Where dumps
     # go to is not among them yet: they would have to be looked for there.
     settings: Mapping[str, ReadWhen] = MappingProxyType(

@@ -141,6 +141,7 @@ class Stack(Protocol):
     markers: Markers
     artifacts: Artifacts
     settings: Mapping[str, ReadWhen]  # of its configuration file, by name
+    says_nothing_is_kept_aside: Pattern[str]  # in the service's account
 
     def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
         """Set what differs from what is set already, and arm anew if one of that is read by arming.

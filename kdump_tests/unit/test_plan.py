@@ -72,8 +72,19 @@ def test_a_reservation_that_no_tier_can_keep_aside_is_refused(crashkernel: str) 
     assert error.facts["way out"]
 
 
-def test_every_tier_must_be_able_to_keep_it_aside() -> None:
-    assert "on a machine of 512M" in refusal(memory="4G,512M", crashkernel="1G").message
+def test_first_tier_that_is_promised_memory_is_crashed() -> None:
+    assert Plan.of(memory="1G,2G,4G").crashed(16 * GIB) == GIB
+    assert Plan.of(memory="512M,2G,4G", crashkernel="1G-:192M").crashed(16 * GIB) == 2 * GIB
+    assert Plan.of(memory="512M,1G,4G", policy="rhel10").crashed(16 * GIB) == 4 * GIB
+
+
+def test_tiers_beyond_the_host_are_not_booted() -> None:
+    plan = Plan.of(memory="64G,1G,1T,4G", crashkernel="8G-:192M")
+    assert plan.booted(8 * GIB) == (GIB, 4 * GIB)
+    # Nothing that can be booted is promised any: the checks shall say so, not we.
+    assert plan.crashed(8 * GIB) == GIB
+    with pytest.raises(BadInput, match="no tier of --memory can be booted here"):
+        plan.booted(GIB - 1)
 
 
 @pytest.mark.parametrize("crashkernel", ["banana", "", "192M,,"])

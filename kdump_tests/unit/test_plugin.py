@@ -29,11 +29,32 @@ def test_tests_that_look_see_every_tier_and_those_that_crash_the_first(
     suite: Pytest, tmp_path: Path
 ) -> None:
     collected = suite("--memory=1G,2G").stdout
-    assert "test_capture_kernel_is_loaded[debian-12-1G]" in collected
-    assert "test_capture_kernel_is_loaded[debian-12-2G]" in collected
+    assert "test_capture_kernel_is_loaded_where_memory_is_promised[debian-12-1G]" in collected
+    assert "test_capture_kernel_is_loaded_where_memory_is_promised[debian-12-2G]" in collected
     assert "test_vmcore_is_complete[debian-12-1G]" in collected
     assert "test_vmcore_is_complete[debian-12-2G]" not in collected
     assert not (tmp_path / "reports").exists()
+
+
+def test_tier_beyond_the_host_is_probed_and_not_booted(suite: Pytest) -> None:
+    collected = suite("--memory=1G,16T").stdout
+    assert "test_kernel_alone_keeps_aside_what_the_setting_promises[debian-12-1G]" in collected
+    assert "test_kernel_alone_keeps_aside_what_the_setting_promises[debian-12-16T]" in collected
+    assert "test_memory_is_kept_aside_where_promised[debian-12-1G]" in collected
+    assert "test_memory_is_kept_aside_where_promised[debian-12-16T]" not in collected
+
+
+def test_tiers_that_cannot_be_booted_at_all_are_refused(suite: Pytest) -> None:
+    refused = suite("--memory=16T")
+    assert refused.returncode == 64
+    assert "no tier of --memory can be booted here" in refused.stdout + refused.stderr
+
+
+def test_kernel_alone_is_not_what_the_suite_boots(suite: Pytest) -> None:
+    refused = suite("--image=debian-12-arm64")
+    assert refused.returncode == 64
+    assert "no guest boots it" in refused.stdout + refused.stderr
+    assert "kdump-verify probe --image debian-12-arm64" in refused.stdout + refused.stderr
 
 
 def test_plan_that_cannot_be_carried_out_ends_the_session_with_its_reason(suite: Pytest) -> None:

@@ -1,5 +1,6 @@
 """The probe, with a shell script in QEMU's place: it is told what to do, in time, and never left behind."""
 
+import gzip
 import os
 import re
 import signal
@@ -13,10 +14,12 @@ import psutil
 import pytest
 
 from kdump_tests.crashkernel import probe
+from kdump_tests.crashkernel.emulation import EMULATIONS
 from kdump_tests.crashkernel.probe import ProbeLog, boot_log, knows_auto
 from kdump_tests.deadline import Deadline, wait_until
 from kdump_tests.errors import BadInput, DeadlineExpired, HypervisorError, LabError, ToolMissing
 from kdump_tests.sizes import GIB, MIB
+from kdump_tests.unit.crashkernel.kernels import BZIMAGE, IMAGE, VMLINUX_PPC64LE, zboot
 
 UPSTREAM = "[    0.031719] crashkernel: memory value expected"
 PAST = "[    0.117630] Kernel command line: crashkernel=auto"
@@ -29,7 +32,7 @@ FakeQemu = Callable[[str], None]
 def kernel(tmp_path: Path) -> Path:
     """As much of a kernel as the probe looks at."""
     path = tmp_path / "vmlinuz"
-    path.write_bytes(b"MZ".ljust(0x1FE, b"\0") + b"\x55\xaa\xeb\x6aHdrS" + bytes(1000))
+    path.write_bytes(BZIMAGE)
     return path
 
 
@@ -42,9 +45,10 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
     def install(script: str) -> None:
-        path = folder / "qemu-system-x86_64"
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
+        for emulation in EMULATIONS.values():
+            path = folder / emulation.qemu
+            path.write_text(f"#!/bin/sh\n{script}\n")
+            path.chmod(0o755)
 
     return install
 
@@ -98,11 +102,44 @@ def test_qemu_is_told_of_the_machine(kernel: Path, fake_qemu: FakeQemu) -> None:
     fake_qemu("""printf '%s\\n' "$@" """)
     told = list(boot(kernel, memory=3 * GIB // 2).lines)
     assert told[told.index("-kernel") + 1] == str(kernel)
-    assert told[told.index("-append") + 1] == f"{probe.CONSOLE} crashkernel=256M"
+    assert (
+        told[told.index("-append") + 1] == "console=ttyS0 earlyprintk=ttyS0 ignore_loglevel crashkernel=256M"
+    )
     assert told[told.index("-m") + 1] == "1536M"
     assert told[told.index("-object") + 1] == "memory-backend-ram,id=ram,size=1536M,reserve=off"
-    assert "-cx16" in told[told.index("-cpu") + 1]
+    assert told[told.index("-machine") + 1] == "q35,accel=tcg,memory-backend=ram"
+    assert told[told.index("-cpu") + 1] == "max,-cx16,-erms,-fsrm,phys-bits=48"
     assert "-no-reboot" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "program", "machine", "cpu", "console"),
+    [
+        (BZIMAGE, "qemu-system-x86_64", "q35,", "max,-cx16", "console=ttyS0 earlyprintk=ttyS0"),
+        (IMAGE, "qemu-system-aarch64", "virt,", "max", "earlycon"),
+        (VMLINUX_PPC64LE, "qemu-system-ppc64", "pseries,x-vof=on,", "power9", "ignore_loglevel"),
+    ],
+)
+def test_each_architecture_has_its_machine(
+    kernel: Path, fake_qemu: FakeQemu, content: bytes, program: str, machine: str, cpu: str, console: str
+) -> None:
+    kernel.write_bytes(content)
+    fake_qemu("""printf '%s\\n' "$(basename "$0")" "$@" """)
+    told = list(boot(kernel).lines)
+    assert told[0] == program
+    assert told[told.index("-machine") + 1].startswith(machine)
+    assert told[told.index("-cpu") + 1].startswith(cpu)
+    assert told[told.index("-append") + 1].startswith(console)
+
+
+def test_payload_of_a_zboot_kernel_is_handed_over_without_a_file_of_its_own(
+    kernel: Path, fake_qemu: FakeQemu
+) -> None:
+    kernel.write_bytes(zboot(gzip.compress(IMAGE)))
+    fake_qemu("""for last; do :; done; echo "$last"; zcat "$last" | head -c 64 | tail -c 8""")
+    path, magic = boot(kernel).lines
+    assert path.startswith("/proc/self/fd/")
+    assert magic.startswith("ARMd")
 
 
 def test_qemu_that_ends_by_itself_leaves_its_words_and_its_status(kernel: Path, fake_qemu: FakeQemu) -> None:
@@ -181,48 +218,49 @@ def test_qemu_dies_with_us_however_we_die(
     wait_for_end_of(pid)
 
 
-def test_missing_qemu_is_named(kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolMissing, match="qemu-system-x86_64 is not installed"):
-        boot(kernel)
-
-
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "program", "package"),
     [
-        (b"", "not an x86 kernel"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(5000), "not an x86 kernel"),
-        (b"\x7fELF" + bytes(5000), "an ELF file"),
+        (BZIMAGE, "qemu-system-x86_64", "qemu-system-x86"),
+        (IMAGE, "qemu-system-aarch64", "qemu-system-arm"),
+        (VMLINUX_PPC64LE, "qemu-system-ppc64", "qemu-system-ppc"),
     ],
 )
-def test_file_that_is_no_kernel_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
-    path = tmp_path / "holiday.jpg"
-    path.write_bytes(content)
-    with pytest.raises(BadInput, match=rf"holiday\.jpg.*{why}"):
-        boot(path)
-
-
-@pytest.mark.parametrize("name", [".", "absent", "fifo"])
-def test_kernel_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(BadInput, match="no such file"):
-        boot(tmp_path / name)
-
-
-def test_kernel_that_may_not_be_read_is_refused(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # root may read everything, so the refusal is played.
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(BadInput, match="cannot be read: Permission denied"):
+def test_missing_qemu_is_named(
+    kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, program: str, package: str
+) -> None:
+    kernel.write_bytes(content)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissing, match=f"{program} is not installed") as refused:
         boot(kernel)
+    assert refused.value.facts["package"] == package
+    assert refused.value.facts["way out"]
+
+
+def test_file_that_is_no_kernel_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(5000))
+    with pytest.raises(BadInput, match=r"holiday\.jpg is not a kernel"):
+        boot(path)
 
 
 @pytest.mark.parametrize("memory", [0, -MIB, MIB + 1])
 def test_memory_that_qemu_would_not_take_is_refused(kernel: Path, memory: int) -> None:
     with pytest.raises(BadInput, match="bytes of memory"):
         boot(kernel, memory=memory)
+
+
+def test_memory_that_pseries_would_not_take_is_refused(kernel: Path) -> None:
+    kernel.write_bytes(VMLINUX_PPC64LE)
+    with pytest.raises(BadInput, match="bytes of memory") as refused:
+        boot(kernel, memory=1000 * MIB)
+    assert refused.value.facts["way out"] == "a multiple of 256M"
+
+
+def test_kvm_is_refused_for_a_machine_that_was_not_tried_with_it(kernel: Path) -> None:
+    kernel.write_bytes(IMAGE)
+    with pytest.raises(BadInput, match="'kvm' is no accelerator for qemu-system-aarch64"):
+        boot(kernel, accelerator="kvm")
 
 
 def test_unknown_accelerator_is_refused(kernel: Path) -> None:

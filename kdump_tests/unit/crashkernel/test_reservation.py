@@ -15,7 +15,7 @@ from kdump_tests.crashkernel.reservation import (
     parse_iomem,
 )
 from kdump_tests.errors import LabError
-from kdump_tests.sizes import MIB
+from kdump_tests.sizes import GIB, MIB
 
 IOMEM = """\
 00000000-00000fff : Reserved
@@ -97,14 +97,58 @@ SAID_6_12_HIGH = (
 )
 
 
-@pytest.mark.parametrize("said", [SAID_6_1, SAID_6_12])
-def test_boot_log_tells_the_reservation(said: str) -> None:
-    assert parse_boot_log(logged(said)) == Announcement(Reservation(256 * MIB), (said,))
+# Debian's 6.1 said this on ppc64le at 4 GiB.
+SAID_PPC64LE = "Reserving 256MB of memory at 512MB for crashkernel (System RAM: 4096MB)"
+# And on arm64: at 2 GiB, and 6.12 with 4G at 64 GiB.
+SAID_ARM64 = "crashkernel reserved: 0x00000000a9a00000 - 0x00000000b9a00000 (256 MB)"
+SAID_ARM64_HIGH = (
+    "crashkernel low memory reserved: 0xf4000000 - 0xfc000000 (128 MB)",
+    "crashkernel reserved: 0x0000000ef7c00000 - 0x0000000ff7c00000 (4096 MB)",
+)
 
 
-@pytest.mark.parametrize("said", [SAID_6_1_HIGH, SAID_6_12_HIGH])
-def test_boot_log_tells_low_and_main(said: tuple[str, str]) -> None:
-    assert parse_boot_log(logged(*said)) == Announcement(Reservation(256 * MIB, 256 * MIB), said)
+@pytest.mark.parametrize(
+    ("said", "at"),
+    [
+        (SAID_6_1, 624 * MIB),
+        (SAID_6_12, 0x2F000000),
+        (SAID_PPC64LE, 512 * MIB),
+        (SAID_ARM64, 0xA9A00000),
+    ],
+)
+def test_boot_log_tells_the_reservation_and_where_it_lies(said: str, at: int) -> None:
+    assert parse_boot_log(logged(said)) == Announcement(Reservation(256 * MIB), (said,), main_at=at)
+
+
+@pytest.mark.parametrize(
+    ("said", "at", "low_at"),
+    [(SAID_6_1_HIGH, 5872 * MIB, 1776 * MIB), (SAID_6_12_HIGH, 0x16F000000, 0x6F000000)],
+)
+def test_boot_log_tells_low_and_main(said: tuple[str, str], at: int, low_at: int) -> None:
+    assert parse_boot_log(logged(*said)) == Announcement(
+        Reservation(256 * MIB, 256 * MIB), said, main_at=at, low_at=low_at
+    )
+
+
+def test_boot_log_tells_low_and_main_of_arm64() -> None:
+    said = parse_boot_log(logged(*SAID_ARM64_HIGH))
+    assert said == Announcement(
+        Reservation(4 * GIB, 128 * MIB), SAID_ARM64_HIGH, main_at=0xEF7C00000, low_at=0xF4000000
+    )
+
+
+def test_reservation_that_powerpc_takes_back_is_none() -> None:
+    said = (
+        "Reserving 600MB of memory at 512MB for crashkernel (System RAM: 1024MB)",
+        "Failed to reserve memory for crashkernel!",
+    )
+    assert parse_boot_log(logged(*said)) == Announcement(Reservation(0), said, said[1:])
+
+
+def test_remark_of_powerpc_refuses_nothing() -> None:
+    remark = "Crash kernel base must be aligned to 0x10000"
+    said = parse_boot_log(logged(remark, SAID_PPC64LE))
+    assert said == Announcement(Reservation(256 * MIB), (remark, SAID_PPC64LE), main_at=512 * MIB)
 
 
 def test_boot_log_of_6_12_is_exact_to_the_byte() -> None:
@@ -132,6 +176,7 @@ def test_boot_log_of_6_12_is_exact_to_the_byte() -> None:
         "crashkernel: unrecognized char: B",
         "crashkernel size resulted in zero bytes",
         "crashkernel=auto resulted in zero bytes of reserved memory.",
+        "Crash kernel can not overlap current kernel",
     ],
 )
 def test_boot_log_says_why_nothing_is_reserved(said: str) -> None:

@@ -24,6 +24,20 @@ disk = "1G"
 packages = ["kdump-tools"]
 """
 
+KERNEL_ALONE = """\
+description = "A kernel and nothing else"
+distribution = "debian-12"
+architecture = "arm64"
+
+[boot]
+kernel = "vmlinuz"
+
+[build]
+recipe = "instant"
+suite = "bookworm"
+packages = ["linux-image-arm64:arm64"]
+"""
+
 # As the recipes of images/ are called: build SUITE DISK_SIZE OUT PACKAGE...
 RECIPE = """\
 #!/bin/sh

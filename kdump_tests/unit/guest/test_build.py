@@ -12,7 +12,7 @@ from kdump_tests.errors import BadInput, ImageError, NoSpace
 from kdump_tests.guest import build
 from kdump_tests.guest.cache import abandoned
 from kdump_tests.guest.reaper import reap
-from kdump_tests.unit.guest.described import DESCRIPTION, RECIPE, describe, store
+from kdump_tests.unit.guest.described import DESCRIPTION, KERNEL_ALONE, RECIPE, describe, store
 from kdump_tests.unit.guest.others import await_end_of, await_file, endless, python, said
 
 BUILDER = """
@@ -21,6 +21,12 @@ from pathlib import Path
 from kdump_tests.guest.build import ImageStore
 cache, descriptions = map(Path, sys.argv[1:])
 print(ImageStore(cache, descriptions).get("story").folder, flush=True)
+"""
+KERNEL_RECIPE = """\
+#!/bin/sh
+set -eu
+echo "Linux version 6.1.0-56-arm64 ($1 $2 $4)" > "$3/vmlinuz"
+echo "linux-image-arm64 6.1" > "$3/packages"
 """
 COUNTED = RECIPE + 'echo built >> "$(dirname "$0")/../../count"\n'
 
@@ -57,6 +63,19 @@ def test_built_image_is_found_while_another_is_built(
 def test_recipe_is_called_with_what_the_description_says(tmp_path: Path) -> None:
     built = store(tmp_path).get("story")
     assert built.disk.read_text() == "bookworm 1G kdump-tools\n"
+
+
+@as_root
+def test_recipe_of_a_kernel_alone_is_told_that_there_is_no_disk(tmp_path: Path) -> None:
+    images = store(tmp_path, KERNEL_RECIPE)
+    describe(tmp_path / "images", KERNEL_ALONE, KERNEL_RECIPE)
+    built = images.get("story")
+    assert built.kernel
+    assert (
+        built.kernel.read_bytes()
+        == b"Linux version 6.1.0-56-arm64 (bookworm none linux-image-arm64:arm64)\n"
+    )
+    assert (built.kernel_release, built.initrd, built.crashkernel) == ("6.1.0-56-arm64", None, None)
 
 
 @as_root
@@ -247,6 +266,8 @@ def bzimage(version: bytes) -> bytes:
         (bzimage(b"")[:0x210], ""),
         (b"", ""),
         (b"MZ" * 1000, ""),
+        (b"\0Linux version 6.1.0-56-arm64 (debian-kernel@lists.debian.org) (gcc-12", "6.1.0-56-arm64"),
+        (b"Linux version \xff (", ""),
     ],
 )
 def test_kernels_release_is_read_off_its_header(kernel: bytes, release: str) -> None:

@@ -6,13 +6,14 @@ import pytest
 
 from kdump_tests.errors import BadInput, ImageError
 from kdump_tests.guest.image import Image, names
-from kdump_tests.unit.guest.described import DESCRIPTION, built_image, describe
+from kdump_tests.unit.guest.described import DESCRIPTION, KERNEL_ALONE, built_image, describe
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_image_of_ours_is_described_well(name: str) -> None:
     image = Image.load(name)
-    assert (image.name, image.distribution) == (name, name)
+    suffix = "" if image.stack else f"-{image.architecture}"
+    assert (image.name, f"{image.distribution}{suffix}") == (name, name)
 
 
 def test_there_are_images_of_ours() -> None:
@@ -32,7 +33,14 @@ def test_image_is_what_its_description_says(tmp_path: Path) -> None:
         ('suite = "bookworm"', "", "build.suite: Field required"),
         ('suite = "bookworm"', "suite = 12", "build.suite: Input should be a valid string"),
         ('stack = "debian"', 'stack = "hurd"', "stack: Input should be 'debian'"),
-        ('root = "/dev/vda"', "", "boot: Value error, a kernel needs a root device"),
+        ('root = "/dev/vda"', "", "image: Value error, a kernel needs a root device"),
+        ('stack = "debian"', "", "image: Value error, a disk needs the stack of its kdump"),
+        ('disk = "1G"', "", "image: Value error, stack, initrd, root and arguments need a disk"),
+        (
+            'architecture = "x86_64"',
+            'architecture = "vax"',
+            "architecture: Input should be 'x86_64', 'arm64'",
+        ),
         ('kernel = "vmlinuz"', "", "boot: Value error, initrd, root and arguments need a kernel"),
         ("[build]", "[bild]", "build: Field required"),
     ],
@@ -77,6 +85,20 @@ def test_image_without_a_kernel_boots_by_its_own_boot_loader(tmp_path: Path) -> 
     boot = DESCRIPTION[DESCRIPTION.index("[boot]") : DESCRIPTION.index("[build]")]
     image = Image.load("story", describe(tmp_path, DESCRIPTION.replace(boot, "[boot]\n")))
     assert (image.boot.kernel, image.boot.arguments) == (None, ())
+
+
+def test_kernel_alone_is_no_image_that_a_guest_boots(tmp_path: Path) -> None:
+    image = Image.load("story", describe(tmp_path, KERNEL_ALONE))
+    assert (image.stack, image.build.disk, image.boot.kernel) == (None, None, "vmlinuz")
+    with pytest.raises(BadInput, match="story is a kernel of arm64 alone") as refusal:
+        image.guest_stack()
+    assert "kdump-verify probe --image story" in refusal.value.facts["way out"]
+
+
+def test_neither_a_disk_nor_a_kernel_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(ImageError) as refusal:
+        Image.load("story", describe(tmp_path, KERNEL_ALONE.replace('kernel = "vmlinuz"', "")))
+    assert refusal.value.facts["wrong"] == "image: Value error, there is neither a disk nor a kernel"
 
 
 def test_built_images_parts_lie_in_its_folder() -> None:

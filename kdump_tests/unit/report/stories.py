@@ -12,6 +12,8 @@ from kdump_tests.report.facts import (
     Note,
     Outcome,
     PhaseReached,
+    PredictedSize,
+    Prediction,
     Reservation,
     RunEnded,
     RunStarted,
@@ -19,6 +21,8 @@ from kdump_tests.report.facts import (
     Verdict,
 )
 from kdump_tests.sizes import GIB, MIB
+
+TIB = 1024 * GIB
 
 GUEST = "debian-13-2G"
 STARTED = RunStarted(
@@ -47,7 +51,28 @@ BOOTED = GuestBooted(
     origin="cold boot",
     origin_because="",
 )
-RESERVATION = Reservation(GUEST, 2 * GIB, 192 * MIB, 192 * MIB, 192 * MIB, None)
+KERNEL = BOOTED.kernel_release
+RESERVATION = Reservation(GUEST, 2 * GIB, 192 * MIB, 192 * MIB, 192 * MIB, None, kernel=KERNEL)
+PROBED = Reservation(
+    *("debian-13-16T", 16 * TIB, 512 * MIB, None, None, None),
+    probe=768 * MIB,
+    low=256 * MIB,
+    kernel=KERNEL,
+    at_least=True,
+)
+PREDICTION = Prediction(
+    kernel=KERNEL,
+    crashkernel="2G-64G:192M,64G-:512M",
+    because="the ranges as written",
+    points=(
+        PredictedSize(512 * MIB, 0),
+        PredictedSize(2 * GIB - MIB, 0),
+        PredictedSize(2 * GIB, 192 * MIB),
+        PredictedSize(64 * GIB - MIB, 192 * MIB),
+        PredictedSize(64 * GIB, 512 * MIB),
+        PredictedSize(16 * TIB, 512 * MIB),
+    ),
+)
 STEP = StepDone(GUEST, "boot", 1795426740.0, 14.2, failed=False)
 CRASH = Crash(
     guest=GUEST,
@@ -93,11 +118,16 @@ LAB_ERROR, SKIPPED = (
     verdict("skipped", "no debug symbols"),
 )
 
-WORKING: tuple[Fact, ...] = (STARTED, ACCELERATOR, BOOTED, RESERVATION, STEP, CRASH, DUMP, PASSED, ENDED)
+PROBE_PASSED = replace(verdict("passed", name="as_much_is_kept_aside"), guest=PROBED.guest)
+
+WORKING: tuple[Fact, ...] = (
+    *(STARTED, ACCELERATOR, PREDICTION, BOOTED, RESERVATION, STEP, CRASH, DUMP, PASSED, ENDED),
+)
+TIERS: tuple[Fact, ...] = (*WORKING[:-1], PROBED, PROBE_PASSED, ENDED)
 BROKEN: tuple[Fact, ...] = (
     *(STARTED, ACCELERATOR, BOOTED, RESERVATION, STEP),
     replace(CRASH, phases=CRASH.phases[:1], ended="panic", failure="nothing was saved", boot_id_after=None),
     *(PASSED, FAILED, replace(ENDED, exit_status=1)),
 )
 KILLED = WORKING[:-1]
-EVERY_FACT: tuple[Fact, ...] = (*WORKING[:-1], FAILED, LAB_ERROR, SKIPPED, NOTE, ENDED)
+EVERY_FACT: tuple[Fact, ...] = (*WORKING[:-1], PROBED, FAILED, LAB_ERROR, SKIPPED, NOTE, ENDED)

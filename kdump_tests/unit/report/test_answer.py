@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kdump_tests.report import words
-from kdump_tests.report.answer import Answer, answer
+from kdump_tests.report.answer import Answer, answer, answer_for
 from kdump_tests.report.facts import Fact, RunEnded
 from kdump_tests.report.junit import junit
 from kdump_tests.report.page import render_page
@@ -24,6 +24,9 @@ from kdump_tests.unit.report.runs import (
     STARTED,
     STEP,
 )
+from kdump_tests.unit.report.stories import PROBE_PASSED, PROBED, TIERS
+
+PROBE_FAILED = replace(PROBE_PASSED, outcome="failed")
 
 
 def said_of(*facts: Fact) -> Answer:
@@ -58,6 +61,35 @@ def test_a_failure_is_a_no_also_in_a_run_that_was_killed() -> None:
 )
 def test_what_was_not_seen_is_not_known(facts: tuple[Fact, ...], because: str) -> None:
     assert said_of(STARTED, *facts) == Answer("Not known", because)
+
+
+def test_a_tier_that_was_only_probed_takes_no_yes_away_and_is_told_of() -> None:
+    said = said_of(*TIERS)
+    assert said == Answer("Yes", "all 2 checks passed; 1 crash, 1 complete vmcore; 1 tier only probed")
+
+
+def test_probing_alone_is_no_yes() -> None:
+    said = said_of(STARTED, PROBED, PROBE_PASSED, ENDED)
+    assert said == Answer("Not known", "1 check passed, but no complete vmcore was seen; 1 tier only probed")
+
+
+def test_a_probed_tier_that_fails_is_a_no() -> None:
+    assert said_of(*TIERS[:-1], PROBE_FAILED, replace(ENDED, exit_status=1)).word == "No"
+
+
+@pytest.mark.parametrize(
+    ("facts", "word"),
+    [
+        ((PROBED, PROBE_PASSED, ENDED), "probed only"),
+        ((PROBED, PROBE_PASSED), "probed only"),
+        ((PROBED, replace(PROBE_PASSED, outcome="skipped"), ENDED), "probed only"),
+        ((PROBED, PROBE_PASSED, PROBE_FAILED, ENDED), "No"),
+        ((PROBED, replace(PROBE_PASSED, outcome="error"), ENDED), "Not known"),
+    ],
+)
+def test_a_guest_that_never_ran_is_not_asked_for_a_vmcore(facts: tuple[Fact, ...], word: str) -> None:
+    run = Run.of(facts)
+    assert [answer_for(guest, run).word for guest in run.guests] == [word]
 
 
 @pytest.mark.parametrize(

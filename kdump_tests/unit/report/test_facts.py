@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kdump_tests.errors import BadInput
 from kdump_tests.report import facts
-from kdump_tests.report.facts import FACTS, Fact, as_line, parse_line, read_facts
+from kdump_tests.report.facts import FACTS, Fact, Reservation, as_line, parse_line, read_facts
 from kdump_tests.unit.report.runs import all_facts
 from kdump_tests.unit.report.stories import EVERY_FACT, KILLED, PASSED, STARTED, WORKING
 
@@ -90,6 +90,14 @@ def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:
 def test_what_is_no_fact_is_refused(line: str) -> None:
     with pytest.raises(BadInput):
         parse_line(line)
+
+
+def test_a_reservation_from_before_there_were_probes_is_read() -> None:
+    line = (
+        '{"kind": "reservation", "guest": "a", "memory": 8, "expected": 4, "sysfs": 4, "iomem": 4, '
+        '"boot_log": null}'
+    )
+    assert parse_line(line) == Reservation("a", 8, 4, 4, 4, None)
 
 
 def test_every_kind_is_told_in_the_stories() -> None:

@@ -40,7 +40,8 @@ HOSTILE = [
 KNOWN_TAGS = set(
     """
     html head meta link title style body main header h1 h2 h3 strong p b ul li section article span pre div
-    table thead tbody tr th td a dl dt dd code details summary figure svg g text rect
+    table thead tbody tr th td a dl dt dd code details summary figure figcaption svg desc g text rect line
+    circle path
     """.split()  # noqa: SIM905 - a list of words reads better as words
 )
 KNOWN_XML = {"testsuites", "testsuite", "testcase", "properties", "property", "failure", "error", "skipped"}

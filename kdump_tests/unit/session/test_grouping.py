@@ -3,6 +3,7 @@
 from typing import Any
 from unittest.mock import Mock
 
+from kdump_tests.crashkernel.emulation import EMULATIONS
 from kdump_tests.fleet.group import Capacity
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.session.controller import worth_it
@@ -12,8 +13,8 @@ from kdump_tests.sizes import GIB, MIB
 SMALL, LARGE = GuestSpec("debian-12", GIB, None), GuestSpec("debian-12", 16 * GIB, None, vcpus=8)
 
 
-def item(nodeid: str, spec: GuestSpec | None, *fixtures: str) -> Any:
-    params = {} if spec is None else {"tier": spec}
+def item(nodeid: str, spec: GuestSpec | None, *fixtures: str, by: str = "tier") -> Any:
+    params = {} if spec is None else {by: spec}
     return Mock(nodeid=nodeid, callspec=Mock(params=params), fixturenames=list(fixtures))
 
 
@@ -43,6 +44,14 @@ def test_need_is_of_real_memory_and_of_no_more_cores_than_there_are() -> None:
     assert small.need.memory < large.need.memory < 2 * GIB
     (nobody,) = groups_of([item("d", None)], "tcg", 2, {})
     assert nobody.need.cores == 0
+
+
+def test_probes_are_one_group_without_a_guest_that_takes_a_core_and_what_the_largest_needs() -> None:
+    huge = GuestSpec("debian-12", 1024 * GIB, None)
+    (probes,) = groups_of([item("a", SMALL, by="probed"), item("b", huge, by="probed")], "tcg", 2, {})
+    assert (probes.name, probes.need.cores, probes.need.image) == ("no guest", 1, "debian-12")
+    assert 64 * MIB < probes.need.memory - EMULATIONS["x86_64"].real_memory(1024 * GIB) < 256 * MIB
+    assert probes.seconds < 5
 
 
 def test_processes_of_their_own_are_worth_it_when_two_groups_fit_at_once() -> None:

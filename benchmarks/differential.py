@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Random settings on random memory: does every kernel do what the evaluation says?
+
+    .venv/bin/python benchmarks/differential.py                      5,000 cases, shared by three kernels
+    .venv/bin/python benchmarks/differential.py --cases 300 debian-13
+
+Every disagreement is told, with the kernel's words. Exit status 1 when there is one.
+"""
+
+import argparse
+import time
+from collections import Counter
+
+from results import Row, record, table
+
+from kdump_tests.crashkernel.generation import generation_of
+from kdump_tests.crashkernel.matrix import Answer, expect, probe
+from kdump_tests.crashkernel.placement import placement_of
+from kdump_tests.crashkernel.table import as_table
+from kdump_tests.e2e.random_settings import draw_cases
+from kdump_tests.guest.build import ImageStore
+from kdump_tests.guest.cache import default_cache
+from kdump_tests.guest.image import BuiltImage
+
+IMAGES = ("debian-12", "debian-13", "debian-sid")
+
+
+def main() -> int:
+    """Ask, tell, record."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("image", nargs="*", help=f"whose kernels (default: {', '.join(IMAGES)})")
+    parser.add_argument("--cases", type=int, default=5000, help="in all (default: %(default)s)")
+    parser.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="default: %(default)s")
+    parser.add_argument("--record", action="store_true", help="write into benchmarks/RESULTS.md")
+    options = parser.parse_args()
+    names = options.image or list(IMAGES)
+    store = ImageStore(default_cache())
+    images = [store.get(name) for name in names]
+    rows: list[Row] = []
+    wrong: list[Answer] = []
+    for image in images:
+        begun = time.monotonic()
+        answers = _ask(image, -(-options.cases // len(images)), options.accel)
+        counted = Counter(answer.agrees for answer in answers)
+        wrong += [answer for answer in answers if answer.agrees is False]
+        reserving = sum(answer.said.reservation.total > 0 for answer in answers)
+        told = (
+            f"{len(answers)} cases, {reserving} of them reserve: {counted[True]} agree, "
+            f"{counted[False]} disagree, {counted[None]} cannot be told beforehand; "
+            f"{time.monotonic() - begun:.0f} s"
+        )
+        rows.append(Row(f"{image.image.name}, {image.kernel_release}", told, "none disagrees"))
+        print(f"{rows[-1].what}: {told}", flush=True)
+    if wrong:
+        print(as_table(wrong))
+    if options.record:
+        command = f"benchmarks/differential.py --record {' '.join(options.image)}".rstrip()
+        record("Random settings against real kernels", command, table(rows))
+    return 1 if wrong else 0
+
+
+def _ask(image: BuiltImage, cases: int, accelerator: str) -> list[Answer]:
+    assert image.kernel is not None
+    generation = generation_of(image.kernel_release, image.image.architecture)
+    asked = [
+        expect(case, generation, placement_of(image.image.architecture).probed) for case in draw_cases(cases)
+    ]
+    return list(probe(image.kernel, asked, accelerator))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
