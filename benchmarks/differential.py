@@ -2,7 +2,7 @@
 """Random settings on random memory: does every kernel do what the evaluation says?
 
     .venv/bin/python benchmarks/differential.py                      5,000 cases, shared by three kernels
-    .venv/bin/python benchmarks/differential.py --cases 300 debian-13
+    .venv/bin/python benchmarks/differential.py --cases 300 debian-13-arm64
 
 Every disagreement is told, with the kernel's words. Exit status 1 when there is one.
 """
@@ -22,7 +22,7 @@ from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.image import BuiltImage
 
-IMAGES = ("debian-12", "debian-13", "debian-sid")
+IMAGES = ("debian-12", "debian-13-kernel", "debian-sid-kernel")
 
 
 def main() -> int:

@@ -49,28 +49,29 @@ def expected_reservations(
         # "crashkernel reservation failed - memory is in use", whether it is or not.
         aligned = main.offset % (generation.offset_align or placement.align) == 0
         fits = room.at(main.offset, size) if aligned else Fits.NEVER
-        places = _tried((fits, Reservation(size)))
+        outcomes = _tried((fits, (Reservation(size),)))
     else:
         low = _low_memory(effective, main, generation, placement)
-        below = (room.below(size), Reservation(size))
-        above = (min(room.above(size), room.below(low)), Reservation(size, low))
+        below = (room.below(size), (Reservation(size),))
+        # Without its low memory the kernel gives back what lies above, and tries no further.
+        above = (room.above(size), _tried((room.below(low), (Reservation(size, low),))))
         if isinstance(main, Suffixed):
-            places = _tried(above, below)
+            outcomes = _tried(above, below)
         else:
-            places = _tried(below, above) if generation.plain_goes_above else _tried(below)
+            outcomes = _tried(below, above) if generation.plain_goes_above else _tried(below)
     cma = _rounded_up(effective.cma.size, _PAGE) if effective.cma and placement.has_cma else 0
-    return tuple(replace(each, cma=cma) if each.main else each for each in places)
+    return tuple(replace(each, cma=cma) if each.main else each for each in outcomes)
 
 
-def _tried(*places: tuple[Fits, Reservation]) -> tuple[Reservation, ...]:
+def _tried(*places: tuple[Fits, tuple[Reservation, ...]]) -> tuple[Reservation, ...]:
     """What may come of trying one place after the other: nothing, if none is sure to do."""
     outcomes: list[Reservation] = []
-    for fits, reservation in places:
+    for fits, found in places:
         if fits is not Fits.NEVER:
-            outcomes.append(reservation)
+            outcomes += found
         if fits is Fits.SURELY:
-            return tuple(outcomes)
-    return (*outcomes, Reservation(0))
+            return tuple(dict.fromkeys(outcomes))
+    return tuple(dict.fromkeys((*outcomes, Reservation(0))))
 
 
 def _effective(setting: Setting, generation: Generation) -> _Effective:

@@ -23,7 +23,10 @@ _MEMORY = st.one_of(
 @st.composite
 def _values(draw: st.DrawFn) -> str:
     """What stands after crashkernel=, and at times a second one."""
-    return " crashkernel=".join(draw(st.lists(_single_values(), min_size=1, max_size=2)))
+    pairs = st.tuples(_SIZES.map(format_size), st.sampled_from([",high", ""]), _SIZES.map(format_size)).map(
+        lambda drawn: [f"{drawn[0]}{drawn[1]}", f"{drawn[2]},low"]
+    )
+    return " crashkernel=".join(draw(st.lists(_single_values(), min_size=1, max_size=2) | pairs))
 
 
 @st.composite

@@ -47,7 +47,7 @@ def test_arm64_kernel_reserves_what_rhel_9_asks_of_it(capsys: pytest.CaptureFixt
 
 
 # 102 cases in all; benchmarks/differential.py asks 5,000.
-@pytest.mark.parametrize("name", ["debian-12", "debian-13", "debian-sid"])
+@pytest.mark.parametrize("name", ["debian-12", "debian-13-kernel", "debian-sid-kernel"])
 def test_kernel_agrees_on_whatever_is_asked(name: str) -> None:
     image = ImageStore(default_cache()).get(name)
     assert image.kernel is not None

@@ -32,7 +32,10 @@ MUTATIONS = {
     "low only of the default": ("if effective.low is not None and", "if False and"),
     "low for all": ("or generation.low_for_all", "or True"),
     "low never beside plain": ("or generation.low_for_all", "or False"),
-    "low memory always fits": ("min(room.above(size), room.below(low))", "room.above(size)"),
+    "low memory always fits": (
+        "_tried((room.below(low), (Reservation(size, low),)))",
+        "(Reservation(size, low),)",
+    ),
     "high is tried last": ("_tried(above, below)", "_tried(below, above)"),
     "plain is tried high first": ("_tried(below, above) if", "_tried(above, below) if"),
     "size by the byte": ("size = _rounded_up(size, generation.size_align)", "pass"),
