@@ -1,5 +1,6 @@
 """What to verify: the user's choices, validated before anything is started."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import pydantic
@@ -12,6 +13,10 @@ from kdump_tests.guest.hypervisor import EMBEDDED
 from kdump_tests.guest.image import Image
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import GIB, format_size, parse_size
+from kdump_tests.stacks import STACKS
+from kdump_tests.stacks.kdump_conf import KdumpConfig, parse_kdump_conf
+from kdump_tests.stacks.stack import Stack, check_settings
+from kdump_tests.stacks.translation import Untranslated
 from kdump_tests.validation import Strict, faults
 
 
@@ -49,6 +54,7 @@ class Plan(Strict):
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     connect: str = EMBEDDED
     cold: bool = False
+    kdump_conf: Path | None = None
     kdump_settings: Annotated[dict[str, str], pydantic.BeforeValidator(_settings)] = pydantic.Field(
         default_factory=dict
     )
@@ -77,7 +83,44 @@ class Plan(Strict):
         for memory in plan.memory:
             plan.spec(memory, None)  # is it a machine at all?
         check_request(plan.crashkernel, plan.memory)
+        check_settings(plan.stack, plan.settings)
+        plan.stack.configured(plan.settings)
         return plan
+
+    @property
+    def stack(self) -> Stack:
+        """The kdump implementation of the image, as it comes.
+
+        Raises:
+            BadInput: no guest boots the image.
+        """
+        return STACKS[Image.load(self.image).guest_stack()]
+
+    @property
+    def configuration(self) -> KdumpConfig | None:
+        """What ``--kdump-conf`` asks for.
+
+        Raises:
+            BadInput: the file cannot be read, or kdump would refuse it.
+        """
+        if self.kdump_conf is None:
+            return None
+        try:
+            return parse_kdump_conf(self.kdump_conf.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{self.kdump_conf} cannot be read", reason=error) from None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What is set in the guests' kdump, in the words of its own configuration file."""
+        config = self.configuration
+        return {**(self.stack.translate(config).settings if config else {}), **self.kdump_settings}
+
+    @property
+    def untranslated(self) -> tuple[Untranslated, ...]:
+        """What ``--kdump-conf`` asks for and the stack has no word for."""
+        config = self.configuration
+        return self.stack.translate(config).untranslated if config else ()
 
     @property
     def key(self) -> str:
@@ -134,7 +177,8 @@ class Plan(Strict):
             "crashkernel": self.crashkernel,
             "policy": self.policy or "",
             "kernel arguments": " ".join(self.kernel_arguments),
-            "kdump settings": ", ".join(f"{name}={value}" for name, value in self.kdump_settings.items()),
+            "kdump.conf": str(self.configuration or "").strip(),
+            "kdump settings": ", ".join(f"{name}={value}" for name, value in self.settings.items() if value),
             "vcpus": str(self.vcpus),
             "accelerator": self.accelerator,
             "libvirt": self.connect,

@@ -16,7 +16,7 @@ from kdump_tests.errors import LabError, NotArmed
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.crashkernel_parameter import Choice, CrashkernelParameter, choose
 from kdump_tests.guest.facts import KernelFacts, Witnesses, kernel_facts, witnesses
-from kdump_tests.guest.image import BuiltImage, Image
+from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.lab import Lab
 from kdump_tests.guest.laboratory import Places, opened
 from kdump_tests.guest.machine import Guest
@@ -27,8 +27,7 @@ from kdump_tests.session import hooks, publish
 from kdump_tests.session.suite import SuiteSession
 from kdump_tests.session.worker import Worker
 from kdump_tests.sizes import format_size
-from kdump_tests.stacks import STACKS
-from kdump_tests.stacks.stack import KdumpState, Stack, check_settings
+from kdump_tests.stacks.stack import KdumpState, Stack
 from kdump_tests.steps import Step, announce, step
 
 _SUITE = Path(__file__).parent / "verification"
@@ -62,6 +61,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kernel-argument", metavar="WORD", action="append", default=[],
         help="a further word for the guests' kernel command line; may be given several times",
+    )  # fmt: skip
+    group.addoption(
+        "--kdump-conf", metavar="PATH",
+        help="how the guests' kdump is configured, in the language of /etc/kdump.conf whatever their "
+             "distribution; what it has no word for is skipped by name",
     )  # fmt: skip
     group.addoption(
         "--kdump-setting", metavar="NAME=VALUE", action="append", default=[],
@@ -120,9 +124,9 @@ def pytest_configure(config: pytest.Config) -> None:
             accelerator=option.accel,
             connect=option.connect,
             cold=option.cold,
+            kdump_conf=option.kdump_conf,
             kdump_settings=tuple(option.kdump_setting),
         )
-        check_settings(STACKS[Image.load(plan.image).guest_stack()], plan.kdump_settings)
         plan.booted(psutil.virtual_memory().total)
     except LabError as error:
         pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
@@ -138,6 +142,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         _parametrize(metafunc, "tier", plan, memory)
     if "probed" in metafunc.fixturenames:
         _parametrize(metafunc, "probed", plan, plan.memory)
+    if "untranslated" in metafunc.fixturenames:
+        metafunc.parametrize("untranslated", plan.untranslated, ids=lambda each: each.option)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Nothing is said of a configuration that nobody asked for."""
+    plan = config.stash[_PLAN]
+    unasked = collection_path.parent == _SUITE and (
+        (collection_path.name == "test_configuration.py" and not plan.settings)
+        or (collection_path.name == "test_untranslated.py" and not plan.untranslated)
+    )
+    return unasked or None
 
 
 def _parametrize(metafunc: pytest.Metafunc, fixture: str, plan: Plan, memory: Iterable[int]) -> None:
@@ -214,6 +230,7 @@ class Laboratory:
     image: BuiltImage
     stack: Stack
     crashkernel: Choice
+    settings: Mapping[str, str]
 
     def armed(self, guest: Guest) -> bool:
         """Whether kdump is, once a booted guest has done all it will do for it."""
@@ -243,7 +260,7 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
             session.stop(error)
         session.tell_accelerator(lab.accelerator)
         session.tell_prediction(chosen)
-        yield Laboratory(lab, image, STACKS[image.image.guest_stack()], chosen)
+        yield Laboratory(lab, image, plan.stack.configured(plan.settings), chosen, plan.settings)
 
 
 @pytest.fixture(scope="session")
@@ -255,8 +272,8 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     spec = plan.spec(wanted.memory, parameter.passed)
     folder = report.guest_folder(spec.name)
     with laboratory.lab.guest(spec, laboratory.image, folder, laboratory.armed) as guest:
-        if plan.kdump_settings:
-            laboratory.configure(guest, plan.kdump_settings)
+        if plan.settings:
+            laboratory.configure(guest, plan.settings)
         seen = Tier(
             guest=guest,
             parameter=parameter,

@@ -2,12 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import NotArmed
+from kdump_tests.errors import BadInput, LabError, NotArmed
 from kdump_tests.guest.shell import Shell
+from kdump_tests.stacks.kdump_conf import KdumpConfig
 from kdump_tests.stacks.listing import dump_directories
 from kdump_tests.stacks.stack import (
     Artifact,
@@ -19,6 +20,7 @@ from kdump_tests.stacks.stack import (
     ReadWhen,
     Rearmed,
 )
+from kdump_tests.stacks.translation import Translation, to_debian
 
 _SERVICE = "kdump-tools.service"
 _LOADED = "/sys/kernel/kexec_crash_loaded"
@@ -62,25 +64,54 @@ class Debian:
         r"no crashkernel= parameter in the kernel cmdline|Memory for crashkernel is not reserved"
     )
 
-    # kdump-config reads the file each time, but what it hands to kexec stays as it was loaded. Where dumps
-    # go to is not among them yet: they would have to be looked for there.
+    # kdump-config reads the file each time, but what it hands to kexec stays as it was loaded.
     settings: Mapping[str, ReadWhen] = MappingProxyType(
         {
+            "FTP": ReadWhen.CAPTURING,
             "KDUMP_CMDLINE": ReadWhen.LOADING,
             "KDUMP_CMDLINE_APPEND": ReadWhen.LOADING,
+            "KDUMP_COREDIR": ReadWhen.CAPTURING,
             "KDUMP_KEXEC_ARGS": ReadWhen.LOADING,
             "KDUMP_DUMP_DMESG": ReadWhen.CAPTURING,
             "KDUMP_FAIL_CMD": ReadWhen.CAPTURING,
             "MAKEDUMP_ARGS": ReadWhen.CAPTURING,
+            "NFS": ReadWhen.CAPTURING,
+            "SSH": ReadWhen.CAPTURING,
+            "SSH_KEY": ReadWhen.CAPTURING,
         }
     )
 
+    def __init__(self, core_directory: str = _CORE_DIRECTORY) -> None:
+        self.core_directory = core_directory
+
+    def translate(self, config: KdumpConfig) -> Translation:
+        """/etc/default/kdump-tools."""
+        return to_debian(config)
+
+    def configured(self, settings: Mapping[str, str]) -> "Debian":
+        """Another KDUMP_COREDIR. What is sent to another machine cannot be looked for yet."""
+        if elsewhere := [name for name in ("FTP", "NFS", "SSH") if settings.get(name)]:
+            raise BadInput(
+                f"{elsewhere[0]}={settings[elsewhere[0]]} sends dumps to where nobody looks for them yet",
+                way_out="a path on the guest's own disk",
+            )
+        directory = settings.get("KDUMP_COREDIR") or _CORE_DIRECTORY
+        if not directory.startswith("/"):
+            raise BadInput(f"KDUMP_COREDIR={directory} is not a full path")
+        return Debian(directory.rstrip("/") or "/")
+
+    def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
+        """As the shell reads the file; empty where it says nothing."""
+        asked = tuple(names)
+        values = shell.run("sh", "-c", _TELL, _CONFIGURATION, *asked, until=until).split("\0")
+        if len(values) != len(asked) + 1:
+            raise LabError("the guest tells its settings in an unknown form", said="\0".join(values)[:500])
+        return dict(zip(asked, values, strict=False))
+
     def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
         """Lines at the end of the file, where the last word counts, and `kdump-config reload` if need be."""
-        told = shell.run("sh", "-c", _TELL, _CONFIGURATION, *settings, until=until).split("\0")
-        changed = {
-            name: settings[name] for name, now in zip(settings, told, strict=False) if settings[name] != now
-        }
+        told = self.told(shell, settings, until)
+        changed = {name: value for name, value in settings.items() if told[name] != value}
         if not changed:
             return Rearmed((), reloaded=False)
         lines = [f"{name}={shlex.quote(value)}" for name, value in changed.items()]
@@ -123,7 +154,7 @@ class Debian:
 
     def dumps(self, shell: Shell, until: Deadline) -> tuple[DumpDirectory, ...]:
         """Directories named YYYYMMDDHHMM; kdump-tools keeps other files of its own beside them."""
-        found = dump_directories(shell, _CORE_DIRECTORY, until)
+        found = dump_directories(shell, self.core_directory, until)
         return tuple(
             directory for directory in found if re.fullmatch(r"\d{12}", directory.path.rsplit("/", 1)[-1])
         )

@@ -1,6 +1,6 @@
 """What every kdump implementation can be asked, whatever it is called and however it is configured."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from re import Pattern
@@ -9,6 +9,8 @@ from typing import Protocol
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput
 from kdump_tests.guest.shell import Shell
+from kdump_tests.stacks.kdump_conf import KdumpConfig
+from kdump_tests.stacks.translation import Translation
 
 
 def check_settings(stack: "Stack", settings: Mapping[str, str]) -> None:
@@ -142,6 +144,19 @@ class Stack(Protocol):
     artifacts: Artifacts
     settings: Mapping[str, ReadWhen]  # of its configuration file, by name
     says_nothing_is_kept_aside: Pattern[str]  # in the service's account
+
+    def translate(self, config: KdumpConfig) -> Translation:
+        """A configuration of kdump.conf in the stack's own settings, and what it has no word for."""
+
+    def configured(self, settings: Mapping[str, str]) -> "Stack":
+        """The stack as it is with these settings: where its dumps lie then.
+
+        Raises:
+            BadInput: nobody could look there.
+        """
+
+    def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
+        """The settings of those names that are in force, in the words of the configuration file."""
 
     def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
         """Set what differs from what is set already, and arm anew if one of that is read by arming.

@@ -1,5 +1,7 @@
 """A plan that cannot be carried out is refused before anything starts, and says why."""
 
+from pathlib import Path
+
 import pytest
 
 from kdump_tests.errors import BadInput
@@ -111,3 +113,42 @@ def test_policy_stands_in_for_auto_alone() -> None:
 
 def test_unknown_policy_is_refused() -> None:
     assert refusal(policy="rhel99").message == "there is no policy 'rhel99'"
+
+
+def test_kdump_conf_becomes_the_stacks_own_settings(tmp_path: Path) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text("path /srv/dumps\ncore_collector makedumpfile -c -d 17\nextra_modules virtio_blk\n")
+    plan = Plan.of(memory="1G", kdump_conf=conf, kdump_settings=["KDUMP_FAIL_CMD=reboot -f"])
+    assert plan.settings["KDUMP_COREDIR"] == "/srv/dumps"
+    assert plan.settings["MAKEDUMP_ARGS"] == "-c -d 17"
+    assert plan.settings["KDUMP_FAIL_CMD"] == "reboot -f"
+    assert [each.option for each in plan.untranslated] == ["extra_modules"]
+    assert "extra_modules virtio_blk" in plan.shown()["kdump.conf"]
+
+
+def test_without_kdump_conf_nothing_is_set() -> None:
+    plan = Plan.of(memory="1G")
+    assert (plan.settings, plan.untranslated) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("pathh /srv\n", "pathh"),
+        ("ssh root@dumps.example\ncore_collector makedumpfile -F -c\n", "where nobody looks for them yet"),
+        ("path /srv\npath /var\n", "path"),
+    ],
+)
+def test_kdump_conf_that_cannot_be_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text(text)
+    assert reason in str(refusal(kdump_conf=conf))
+
+
+def test_kdump_conf_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(kdump_conf=tmp_path / "absent").message
+
+
+@pytest.mark.parametrize("setting", ["SSH=root@dumps", "NFS=dumps:/srv", "FTP=dumps", "KDUMP_COREDIR=srv"])
+def test_dump_target_that_nobody_could_look_at_is_refused(setting: str) -> None:
+    assert setting in refusal(kdump_settings=[setting]).message

@@ -50,6 +50,16 @@ def test_tiers_that_cannot_be_booted_at_all_are_refused(suite: Pytest) -> None:
     assert "no tier of --memory can be booted here" in refused.stdout + refused.stderr
 
 
+def test_what_the_stack_has_no_word_for_is_collected_by_name(suite: Pytest, tmp_path: Path) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text("path /srv/dumps\nextra_modules virtio_blk\n")
+    asked, unasked = suite(f"--kdump-conf={conf}").stdout, suite().stdout
+    assert "test_option_has_a_word_in_this_stack[extra_modules]" in asked
+    assert "test_settings_are_in_force[debian-12-1G]" in asked
+    assert "test_untranslated.py" not in unasked
+    assert "test_configuration.py" not in unasked
+
+
 def test_kernel_alone_is_not_what_the_suite_boots(suite: Pytest) -> None:
     refused = suite("--image=debian-12-arm64")
     assert refused.returncode == 64
