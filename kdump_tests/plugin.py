@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("kdump-verify", "what to verify")
     group.addoption("--image", metavar="NAME", help="guest image, a folder of images/ (default: debian-12)")
     group.addoption(
-        "--memory", metavar="LIST", default="1G,2G,4G",
+        "--memory", metavar="LIST", default="1G,2G,4G,8G",
         help="memory tiers, comma-separated; what the host cannot boot is probed, and the first one that is "
              "booted and promised a reservation is crashed (default: %(default)s)",
     )  # fmt: skip
