@@ -1,6 +1,7 @@
 """kdump-verify: what is not a test. The tests themselves run with pytest, or with scripts/verify."""
 
 import argparse
+import json
 import shutil
 import sys
 from collections import Counter
@@ -18,7 +19,8 @@ from kdump_tests.crashkernel.probe import release_of
 from kdump_tests.crashkernel.setting import enlarged
 from kdump_tests.crashkernel.table import as_json, as_table
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import BadInput, KdumpVerifyError, LabError
+from kdump_tests.dump_page import as_object, as_page, error_as_object, error_as_page
+from kdump_tests.errors import BadDump, BadInput, KdumpVerifyError, LabError
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.doctor import examine
@@ -31,6 +33,7 @@ from kdump_tests.guest.saved_state import SavedStates, chosen_limit
 from kdump_tests.session.progress import Progress
 from kdump_tests.sizes import parse_size
 from kdump_tests.steps import listening
+from kdump_tests.vmcore.inspection import inspect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,6 +103,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_question(probing)
     probing.set_defaults(command=_probe)
+
+    looking = commands.add_parser(
+        "inspect",
+        help="look into dumps, from anywhere",
+        description="Look into dumps, from anywhere. Exit status: 0 complete, 1 incomplete, 2 no dump; "
+                    "of several files the worst.",
+    )  # fmt: skip
+    looking.add_argument("file", metavar="FILE", type=Path, nargs="+")
+    looking.add_argument("--dmesg", action="store_true", help="all of the kernel's log, not just its end")
+    looking.add_argument(
+        "--pages", action="store_true", help="read every page too; takes minutes for a large dump"
+    )
+    looking.add_argument("--json", action="store_true", help="one object per file, instead of a page")
+    looking.set_defaults(command=_inspect)
 
     doctor = commands.add_parser("doctor", help="say what this host can do, and the way out where it cannot")
     doctor.add_argument(
@@ -192,6 +209,28 @@ def _probe(options: argparse.Namespace, places: Places) -> int:
         told += f", {counted[None]} could not be told beforehand"
     print(told, file=sys.stderr)
     return 1 if counted[False] else 0
+
+
+def _inspect(options: argparse.Namespace, _places: Places) -> int:
+    worst = 0
+    objects = []
+    for path in options.file:
+        try:
+            dump = inspect(path, pages=options.pages)
+        except (BadDump, LabError) as error:
+            status = error.exit_code if isinstance(error, LabError) else 2
+            objects.append(error_as_object(path, error))
+            if not options.json:
+                print(f"kdump-verify: {error_as_page(error)}", file=sys.stderr)
+        else:
+            status = 0 if dump.complete else 1
+            objects.append(as_object(dump, whole_log=options.dmesg))
+            if not options.json:
+                print(as_page(dump, whole_log=options.dmesg))
+        worst = max(worst, status)
+    if options.json:
+        print(json.dumps(objects, indent=1))
+    return worst
 
 
 def _list_images(_options: argparse.Namespace, places: Places) -> int:

@@ -6,6 +6,8 @@ Source: makedumpfile.h (struct makedumpfile_data_header) and write_buffer() in m
 import struct
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterator
+from heapq import merge
 
 from kdump_tests.errors import BadInput
 from kdump_tests.vmcore.flaw import Flaw, Torn
@@ -20,6 +22,7 @@ _END = (-1, -1)
 # A record holds up to a mebibyte of pages, 64 KiB of them in practice: 256 GiB of dump. Their index
 # takes about 100 MB, and a file made of tiny records must not take more.
 MAX_RECORDS = 1 << 22
+_SORTED = 1 << 18
 
 
 class FlattenedFile:
@@ -37,6 +40,11 @@ class FlattenedFile:
         except Flaw as flaw:
             self.flaw = flaw
         self._sort()
+
+    @property
+    def records(self) -> int:
+        """How many there are."""
+        return len(self._starts)
 
     def read(self, offset: int, size: int) -> bytes:
         """See Image."""
@@ -97,13 +105,19 @@ class FlattenedFile:
         self._sizes.append(size)
         self._places.append(place)
 
+    def _in_order(self) -> Iterator[int]:
+        """Records by their place in the image, then in the order of writing; few at once in a list."""
+        key, all_of_them = self._starts.__getitem__, range(len(self._starts))
+        runs = (all_of_them[start : start + _SORTED] for start in all_of_them[::_SORTED])
+        yield from merge(*(array("L", sorted(run, key=key)) for run in runs), key=key)
+
     def _sort(self) -> None:
         """Order by place in the image. A record written twice counts once, as it was written last.
 
         makedumpfile rewrites the sub-header when it erased something (update_eraseinfo_of_sub_header).
         """
         starts, sizes, places = array("q"), array("q"), array("q")
-        for index in sorted(range(len(self._starts)), key=self._starts.__getitem__):
+        for index in self._in_order():
             start, size = self._starts[index], self._sizes[index]
             if starts and starts[-1] == start and sizes[-1] == size:
                 places[-1] = self._places[index]

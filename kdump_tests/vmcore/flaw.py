@@ -7,3 +7,7 @@ class Flaw(Exception):
 
 class Torn(Flaw):
     """Bytes are missing and what is there makes sense: a tool may still read the part that was saved."""
+
+
+class Foreign(Flaw):
+    """A file that is something else than a dump of a kernel, whole or not."""

@@ -98,4 +98,6 @@ def not_a_dump(
     path: Path, reason: str, way_out: str = "see the capture kernel's console for how the saving ended"
 ) -> BadDump:
     """The error for a file that is no usable dump, whatever its name."""
-    return BadDump(f"{path.name} is not a usable dump: {reason}", path=path, reason=reason, way_out=way_out)
+    return BadDump(
+        f"{path.name or path} is not a usable dump: {reason}", path=path, reason=reason, way_out=way_out
+    )

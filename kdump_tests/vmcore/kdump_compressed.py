@@ -5,15 +5,17 @@ All numbers are little-endian and the kernel is a 64-bit one.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from kdump_tests.vmcore import pages
 from kdump_tests.vmcore.flaw import Flaw, Torn
 from kdump_tests.vmcore.image import Image
 from kdump_tests.vmcore.notes import vmcoreinfo_note
-from kdump_tests.vmcore.pages import Pages, prove_pages
-from kdump_tests.vmcore.shape import Format, Shape
-from kdump_tests.vmcore.vmcoreinfo import MAX_SIZE, Vmcoreinfo
+from kdump_tests.vmcore.pages import Count, Pages, Proven, count_pages, prove_pages
+from kdump_tests.vmcore.shape import Format, Memory, Part, Shape
+from kdump_tests.vmcore.vmcoreinfo import MAX_SIZE, PAGE_SIZES, Vmcoreinfo
 
 SIGNATURE = b"KDUMP   "
 
@@ -45,7 +47,8 @@ class _Headers:
     max_mapnr: int
     cpus: int
     phys_base: int
-    split: bool
+    dump_level: int
+    part: Part | None
     vmcoreinfo: tuple[int, int]
     notes: tuple[int, int]
     eraseinfo: tuple[int, int]
@@ -64,11 +67,11 @@ class _Headers:
             raise Flaw(
                 f"its header is of version {version}, not 1 to {max(_SUB_HEADER_SIZE)} in little-endian"
             )
-        if block_size not in {1 << bits for bits in range(12, 17)}:
+        if block_size not in PAGE_SIZES:
             raise Flaw(f"its header claims pages of {block_size} bytes")
         size = _SUB_HEADER_SIZE[version]
-        (phys_base, _, split, _, _, *places, _, _, mapnr_64) = _SUB_HEADER.unpack(
-            image.read(block_size, size).ljust(_SUB_HEADER.size, b"\0")
+        (phys_base, level, split, start_32, end_32, *places, start_64, end_64, mapnr_64) = (
+            _SUB_HEADER.unpack(image.read(block_size, size).ljust(_SUB_HEADER.size, b"\0"))
         )
         if version >= 6 and mapnr_32 != min(mapnr_64, 0xFFFFFFFF):
             raise Flaw(f"its header counts {mapnr_32} page frames, its sub-header {mapnr_64}")
@@ -79,6 +82,9 @@ class _Headers:
             raise Flaw(f"its header claims {sub_blocks} blocks of sub-header and {cpus} CPUs")
         if bitmap_blocks % 2 or bitmap_blocks * block_size // 2 * 8 < max_mapnr:
             raise Flaw(f"its header claims {bitmap_blocks} blocks for two bitmaps of {max_mapnr} pages each")
+        part = Part(*((start_64, end_64) if version >= 6 else (start_32, end_32))) if split else None
+        if part and not part.first <= part.end <= max_mapnr:
+            raise Flaw(f"its sub-header claims the part from page {part.first} to {part.end} of {max_mapnr}")
         return cls(
             version=version,
             names=tuple(name.rstrip(b"\0") for name in names),
@@ -89,7 +95,8 @@ class _Headers:
             max_mapnr=max_mapnr,
             cpus=cpus,
             phys_base=phys_base,
-            split=bool(split),
+            dump_level=level,
+            part=part,
             vmcoreinfo=(places[0], places[1]),
             notes=(places[2], places[3]),
             eraseinfo=(places[4], places[5]),
@@ -105,6 +112,7 @@ class _Headers:
             bitmaps_at=self.bitmaps_at,
             bitmap_size=self.bitmap_blocks * self.block_size // 2,
             max_mapnr=self.max_mapnr,
+            part=range(self.part.first, self.part.end) if self.part else range(self.max_mapnr),
             block_size=self.block_size,
             compression=frozenset(bit for bit in _COMPRESSION if self.status & bit),
         )
@@ -123,17 +131,60 @@ def shape(image: Image) -> Shape:
     """
     headers = _Headers.read(image)
     flaw: Flaw | None = None
-    vmcoreinfo = Vmcoreinfo({})
+    vmcoreinfo, memory, proof = Vmcoreinfo({}), None, list[str]()
     try:
         vmcoreinfo = _vmcoreinfo(image, headers)
-        _prove(image, headers, vmcoreinfo)
+        _check_twice_told(headers, vmcoreinfo)
+        _check_notes(image, headers)
+        proof.append("its headers, its notes and its VMCOREINFO agree")
+        count = count_pages(image, headers.pages)
+        memory = _memory(headers, count, None)
+        proven = prove_pages(image, headers.pages, count)
+        memory = _memory(headers, count, proven)
+        _check_eraseinfo(image, headers, proven.end)
+        proof.append(f"its {count.in_part} page descriptors lead from page to page, and all lie in the file")
     except Flaw as found:
         flaw = found
+    if headers.part and not flaw:
+        flaw = Torn(f"it is one part of a split dump, which holds {_told(headers.part)}; this part is whole")
     if headers.status & _INCOMPLETE:
         # Set by makedumpfile when the disk was full (check_and_modify_kdump_headers); the rest follows.
         flaw = Torn("its header carries makedumpfile's mark of an incomplete dump (status bit 8)")
-    compression = tuple(name for bit, name in _COMPRESSION.items() if headers.status & bit)
-    return Shape(Format.KDUMP_COMPRESSED, compression, vmcoreinfo, flaw)
+    return Shape(
+        format=Format.KDUMP_COMPRESSED,
+        compression=tuple(name for bit, name in _COMPRESSION.items() if headers.status & bit),
+        vmcoreinfo=vmcoreinfo,
+        flaw=flaw,
+        proof=tuple(proof),
+        memory=memory,
+        dump_level=headers.dump_level,
+        part=headers.part,
+    )
+
+
+def first_absent(image: Image, frames: range) -> int | None:
+    """See pages.first_absent()."""
+    return pages.first_absent(image, _Headers.read(image).pages, frames)
+
+
+def saved_frames(image: Image) -> Iterator[int]:
+    """See pages.saved_frames()."""
+    return pages.saved_frames(image, _Headers.read(image).pages)
+
+
+def _told(part: Part) -> str:
+    return f"the pages from {part.first} to {part.end - 1}" if part.first < part.end else "no pages"
+
+
+def _memory(headers: _Headers, count: Count, proven: Proven | None) -> Memory:
+    zeros = proven.zeros if proven else None
+    return Memory(
+        page_size=headers.block_size,
+        covered=count.existing,
+        stored=count.in_part - (zeros or 0),
+        zeros=zeros,
+        left_out=count.existing - count.saved,
+    )
 
 
 def _vmcoreinfo(image: Image, headers: _Headers) -> Vmcoreinfo:
@@ -146,17 +197,16 @@ def _vmcoreinfo(image: Image, headers: _Headers) -> Vmcoreinfo:
     return Vmcoreinfo.parse(image.read(start, size))
 
 
-def _prove(image: Image, headers: _Headers, vmcoreinfo: Vmcoreinfo) -> None:
-    """Raise the first flaw."""
-    _check_twice_told(headers, vmcoreinfo)
-    if headers.version >= 4:
-        headers.check_in_sub_header("ELF notes", headers.notes)
-        note = vmcoreinfo_note(image, *headers.notes)
-        if note is None or (note.offset, note.size) != headers.vmcoreinfo:
-            raise Flaw("its ELF notes do not lead to its VMCOREINFO")
-    if headers.split:
-        raise Torn("it is one part of a split dump")
-    end = prove_pages(image, headers.pages)
+def _check_notes(image: Image, headers: _Headers) -> None:
+    if headers.version < 4:
+        return  # VMCOREINFO alone came before them
+    headers.check_in_sub_header("ELF notes", headers.notes)
+    note = vmcoreinfo_note(image, *headers.notes)
+    if note is None or (note.offset, note.size) != headers.vmcoreinfo:
+        raise Flaw("its ELF notes do not lead to its VMCOREINFO")
+
+
+def _check_eraseinfo(image: Image, headers: _Headers, end: int) -> None:
     start, size = headers.eraseinfo
     if size and start < end:
         raise Flaw(f"its eraseinfo ({size} bytes at {start}) would lie among the pages")

@@ -1,11 +1,11 @@
-"""A crashed kernel's memory by virtual address, as drgn reads it out of a dump.
+"""A crashed kernel's memory, as drgn reads it out of a dump.
 
-No debug information is needed: drgn translates with swapper_pg_dir, phys_base and KERNELOFFSET, which
-VMCOREINFO tells.
+No debug information is needed: drgn translates virtual addresses with swapper_pg_dir, phys_base and
+KERNELOFFSET, which VMCOREINFO tells.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,10 @@ import drgn
 
 from kdump_tests.vmcore.flaw import Flaw
 from kdump_tests.vmcore.printk import Read
+
+
+class Refused(Flaw):
+    """drgn cannot open the dump, which says as much of drgn as of the dump."""
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -23,16 +27,35 @@ def _is_news(record: logging.LogRecord) -> bool:
 logging.getLogger("drgn").addFilter(_is_news)
 
 
+def prove_contents(path: Path, frames: Iterable[int], page_size: int, zeros: int | None) -> None:
+    """Read every page, that is, unpack it.
+
+    zlib sums up what it packed; the other methods have no sum and still do not unpack zeros or what was
+    moved. A page stored as it was may be anything but zeros, if ``zeros`` tells how many of those there are.
+
+    Raises:
+        Refused: drgn cannot open the dump.
+        Flaw: a page cannot be unpacked, or there are more pages of zeros than told.
+    """
+    program = _opened(path)
+    found = 0
+    for frame in frames:
+        with _drgn_errors(f"the page of frame {frame} is damaged"):
+            page = program.read(frame * page_size, page_size, True)
+        found += page.count(0) == page_size
+    if zeros is not None and found != zeros:
+        raise Flaw(f"{found} of its pages hold nothing but zeros, and its descriptors tell of {zeros}")
+
+
 @contextmanager
 def memory_of(path: Path) -> Iterator[Read]:
     """Reads of the memory saved in the dump under ``path``, until the block ends.
 
     Raises:
-        Flaw: drgn cannot open the dump, or, from a read, the memory is not in it.
+        Refused: drgn cannot open the dump.
+        Flaw: from a read, the memory is not in it.
     """
-    program = drgn.Program()
-    with _drgn_errors("drgn cannot open it"):
-        program.set_core_dump(path)
+    program = _opened(path)
 
     def read(address: int, size: int) -> bytes:
         with _drgn_errors(f"{size} bytes of memory at {address:#x} cannot be read"):
@@ -40,6 +63,16 @@ def memory_of(path: Path) -> Iterator[Read]:
             return memory
 
     yield read
+
+
+def _opened(path: Path) -> drgn.Program:
+    program = drgn.Program()
+    try:
+        with _drgn_errors("drgn cannot open it"):
+            program.set_core_dump(path)
+    except Flaw as flaw:
+        raise Refused(str(flaw)) from flaw
+    return program
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from kdump_tests.vmcore.flaw import Flaw
+from kdump_tests.vmcore.text import printable
 from kdump_tests.vmcore.vmcoreinfo import Vmcoreinfo
 
 Read = Callable[[int, int], bytes]
@@ -114,7 +115,7 @@ def kernel_log(read: Read, vmcoreinfo: Vmcoreinfo) -> Iterator[str]:
             if size > _MAX_LOG:
                 raise Flaw(f"its kernel log is longer than {_MAX_LOG} characters")
             stamp = f"[{time // 10**9:5d}.{time // 1000 % 10**6:06d}] "
-            yield from (stamp + _printable(line) for line in text.split("\n"))
+            yield from (stamp + printable(line) for line in text.split("\n"))
 
 
 def _text(read: Read, ring: _Ring, record: int, begin: int, next_: int, length: int) -> str | None:
@@ -132,9 +133,3 @@ def _text(read: Read, ring: _Ring, record: int, begin: int, next_: int, length: 
     if _LONG.unpack_from(block)[0] & _ID_MASK != record:
         return None  # the block was taken by a later record
     return block[_ID_SIZE:].decode("utf-8", "backslashreplace")
-
-
-def _printable(line: str) -> str:
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() or c == "\t" else f"\\x{ord(c):02x}" for c in line)

@@ -11,6 +11,7 @@ from kdump_tests.vmcore.flaw import Flaw
 
 MAX_SIZE = 1 << 20  # the kernel keeps one page for it, at most 64 KiB
 _MAX_STRUCT = 1 << 20
+PAGE_SIZES = frozenset(1 << bits for bits in range(12, 17))  # 4 KiB to 64 KiB, as Linux can be built
 
 
 class Vmcoreinfo(Mapping[str, str]):
@@ -32,6 +33,8 @@ class Vmcoreinfo(Mapping[str, str]):
         found = cls({key: value for key, sign, value in (line.partition("=") for line in lines) if sign})
         if not found.get("OSRELEASE") or "PAGESIZE" not in found:
             raise Flaw("its VMCOREINFO is damaged: it names no kernel release or no page size")
+        if found.page_size not in PAGE_SIZES:
+            raise Flaw(f"its VMCOREINFO is damaged: pages of {found.page_size} bytes")
         return found
 
     def __getitem__(self, key: str) -> str:
@@ -45,6 +48,11 @@ class Vmcoreinfo(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"<VMCOREINFO of {self.get('OSRELEASE', 'no kernel')}, {len(self)} lines>"
+
+    @property
+    def page_size(self) -> int:
+        """In bytes."""
+        return self._number("PAGESIZE", 10, _MAX_STRUCT)
 
     def symbol(self, name: str) -> int:
         """The virtual address of a kernel symbol, KASLR included."""

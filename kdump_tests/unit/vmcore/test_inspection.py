@@ -147,6 +147,28 @@ def test_memory_lost_with_the_end_of_a_dump_is_a_reason_not_a_crash(path: Path) 
     assert "memory at 0xffffffff81010000 cannot be read" in core.kernel_log_missing_because
 
 
+def test_memory_that_is_not_where_its_page_tables_lead_is_not_complete(path: Path) -> None:
+    """As many bits as before, and every page in the file: only the kernel's own tables can tell."""
+    ring = SyntheticRing()
+    ring.say(b"somewhere")
+    machine = crashed_machine(ring)
+    moved = bytearray(machine.image)
+    used = slice(machine.bitmap_2 + 0x200, machine.bitmap_2 + 0x204)
+    moved[used] = bytes(moved[used][::-1])
+    assert moved != machine.image
+    assert "cannot be read where its page tables lead" in inspected(path, bytes(moved)).incomplete_because
+
+
+def test_memory_that_the_firmware_told_of_must_be_in_the_dump(path: Path) -> None:
+    ring = SyntheticRing()
+    ring.say(b"BIOS-e820: [mem 0x0000000000100000-0x0000000001003fff] usable")
+    machine = crashed_machine(ring)
+    assert inspected(path, machine.image).complete
+    lost = bytearray(machine.image)
+    lost[machine.bitmap_1 + 0x100 : machine.bitmap_1 + 0x140] = bytes(0x40)
+    assert "its first bitmap has no page frame 2048" in inspected(path, bytes(lost)).incomplete_because
+
+
 def test_a_dump_that_lies_is_given_to_no_other_tool(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ring = SyntheticRing()
     ring.say(b"never read")

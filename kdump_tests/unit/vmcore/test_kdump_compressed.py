@@ -221,3 +221,66 @@ def test_the_bytes_of_pages_are_never_read(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(image, "read", noted)
         assert kdump_compressed.shape(image).flaw is None
     assert max(ends) == DUMP.pages_at
+
+
+@given(st.data())
+def test_a_long_table_of_descriptors_is_followed_from_piece_to_piece(data: st.DataObject) -> None:
+    at = data.draw(st.integers(DUMP.descriptors, DUMP.pages_at - 1))
+    changed = bytearray(DUMP.image)
+    changed[at] ^= data.draw(st.integers(0, 255))
+    at_once = kdump_compressed.shape(Bytes(bytes(changed)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kdump_tests.vmcore.pages._STEP", 2 * 24)
+        in_pieces = kdump_compressed.shape(Bytes(bytes(changed)))
+    assert (str(in_pieces.flaw), in_pieces.memory) == (str(at_once.flaw), at_once.memory)
+
+
+def test_a_part_of_a_split_dump_is_proven_for_itself() -> None:
+    """Frames 2, 3 and 5: their descriptors come first, the rest of the table stays empty."""
+    image = bytearray(KdumpCompressed(split=1).image)
+    struct.pack_into("<QQ", image, SUB_HEADER_AT + 80, 0, 9)
+    image[DUMP.descriptors + 3 * 24 : DUMP.pages_at] = bytes(3 * 24)
+    shape = kdump_compressed.shape(Bytes(bytes(image)))
+    assert "holds the pages from 0 to 8; this part is whole" in str(shape.flaw)
+    assert shape.part is not None
+    assert shape.memory is not None
+    assert (shape.memory.stored, shape.memory.zeros, shape.memory.covered) == (2, 1, 16)
+    image[DUMP.descriptors + 24] ^= 1
+    assert "contradicts" in str(kdump_compressed.shape(Bytes(bytes(image))).flaw)
+
+
+@pytest.mark.parametrize(("first", "end"), [(9, 8), (0, 17), (1 << 63, 1 << 63)])
+def test_a_part_of_no_dump_is_refused(first: int, end: int) -> None:
+    image = bytearray(KdumpCompressed(split=1).image)
+    struct.pack_into("<QQ", image, SUB_HEADER_AT + 80, first, end)
+    with pytest.raises(Flaw, match="claims the part"):
+        kdump_compressed.shape(Bytes(bytes(image)))
+
+
+@pytest.mark.parametrize(
+    ("frames", "absent"), [(range(16), None), (range(5, 9), None), (range(17), 16), (range(40, 50), 40)]
+)
+def test_frames_beyond_the_last_are_absent(frames: range, absent: int | None) -> None:
+    assert kdump_compressed.first_absent(Bytes(DUMP.image), frames) == absent
+
+
+@given(st.integers(0, 15), st.integers(0, 15), st.integers(1, 16))
+def test_the_first_absent_frame_is_found(zero: int, start: int, size: int) -> None:
+    image = bytearray(DUMP.image)
+    image[DUMP.bitmap_1 + zero // 8] ^= 1 << zero % 8
+    frames = range(start, min(start + size, 16))
+    assert kdump_compressed.first_absent(Bytes(bytes(image)), frames) == (zero if zero in frames else None)
+
+
+def test_saved_frames_are_those_of_the_second_bitmap() -> None:
+    assert list(kdump_compressed.saved_frames(Bytes(DUMP.image))) == sorted(PAGES)
+
+
+def test_memory_in_more_pieces_than_a_machine_has_is_damage() -> None:
+    """Frames of which nothing was saved: no descriptor tells of them."""
+    dump = KdumpCompressed(max_mapnr=1 << 16)
+    image = bytearray(dump.image)
+    image[dump.bitmap_1 + PAGE : dump.bitmap_1 + 2 * PAGE] = b"\x55" * PAGE
+    assert "memory in 16384 pieces" in flaw_of(bytes(image))
+    image[dump.bitmap_1 + PAGE : dump.bitmap_1 + 2 * PAGE] = b"\x0f\0" * (PAGE // 2)
+    assert flaw_of(bytes(image)) == ""

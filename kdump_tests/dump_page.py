@@ -1,0 +1,130 @@
+"""What `kdump-verify inspect` tells of a dump: a page for people, an object for programs."""
+
+from collections.abc import Iterator
+
+from kdump_tests.errors import KdumpVerifyError
+from kdump_tests.report import words
+from kdump_tests.vmcore.inspection import Vmcore
+from kdump_tests.vmcore.shape import Memory, kinds_left_out
+from kdump_tests.vmcore.taint import MEANINGS
+from kdump_tests.vmcore.text import printable
+
+LAST_LINES = 20  # of the log: the end of a panic's trace
+
+
+def as_page(dump: Vmcore, *, whole_log: bool) -> str:
+    """The facts, one a line, then the log. Nothing in it moves a cursor."""
+    rows = list(_rows(dump, whole_log=whole_log))
+    lines = [str(dump.path), *(f"  {name:<12} {value}" for name, value in rows)]
+    return "\n".join(map(printable, [*lines, *_log(dump, whole_log=whole_log)]))
+
+
+def as_object(dump: Vmcore, *, whole_log: bool) -> dict[str, object]:
+    """For JSON: sizes in bytes unless pages are said, ``crash_time`` in seconds since 1970."""
+    memory, part = dump.memory, dump.part
+    return {
+        "path": str(dump.path),
+        "size": dump.size,
+        "complete": dump.complete,
+        "incomplete_because": dump.incomplete_because,
+        "proof": dump.proof,
+        "format": dump.format,
+        "flattened": dump.flattened,
+        "compressed_by": dump.compressed_by,
+        "page_compression": dump.compression,
+        "dump_level": dump.dump_level,
+        "kinds_left_out": kinds_left_out(dump.dump_level or 0),
+        "split_part": part and {"first_page": part.first, "end_page": part.end},
+        "memory": memory
+        and {
+            "page_size": memory.page_size,
+            "pages_covered": memory.covered,
+            "pages_stored": memory.stored,
+            "pages_of_zeros": memory.zeros,
+            "pages_left_out": memory.left_out,
+        },
+        "kernel_release": dump.kernel_release,
+        "build_id": dump.build_id,
+        "crash_time": dump.crash_time,
+        "panic_message": dump.panic_message,
+        "taints": dump.taints,
+        "vmcoreinfo": dict(dump.vmcoreinfo),
+        "kernel_log_lines": len(dump.kernel_log),
+        "kernel_log_missing_because": dump.kernel_log_missing_because,
+        "kernel_log": _log(dump, whole_log=whole_log),
+    }
+
+
+def error_as_page(error: KdumpVerifyError) -> str:
+    """Why there is no page of a file."""
+    return "\n".join(map(printable, str(error).splitlines()))
+
+
+def error_as_object(path: object, error: KdumpVerifyError) -> dict[str, object]:
+    """The same for JSON."""
+    return {"path": str(path), "error": error.message, "facts": dict(error.facts)}
+
+
+def _log(dump: Vmcore, *, whole_log: bool) -> tuple[str, ...]:
+    return dump.kernel_log if whole_log else dump.kernel_log[-LAST_LINES:]
+
+
+def _rows(dump: Vmcore, *, whole_log: bool) -> Iterator[tuple[str, str]]:
+    yield "complete", f"yes: {'; '.join(dump.proof)}" if dump.complete else f"NO: {dump.incomplete_because}"
+    yield "format", _format(dump)
+    yield "size", words.size(dump.size)
+    yield "kernel", dump.kernel_release or "not told"
+    yield "build ID", dump.build_id or "not told"
+    yield "crash time", "not told" if dump.crash_time is None else words.moment(dump.crash_time)
+    yield "panic", dump.panic_message or "no message in the log"
+    yield "taints", _taints(dump.taints)
+    if dump.memory:
+        yield "memory", _pages(dump.memory.covered, dump.memory)
+        yield "stored", _stored(dump.memory)
+        yield "left out", _left_out(dump.memory, dump.dump_level)
+    yield "VMCOREINFO", words.count(len(dump.vmcoreinfo), "line")
+    yield "kernel log", _about_log(dump, whole_log=whole_log)
+
+
+def _format(dump: Vmcore) -> str:
+    told = [str(dump.format)]
+    if dump.compression:
+        told.append(f"pages compressed by {', '.join(dump.compression)}")
+    if dump.part:
+        told.append("one part of a split dump")
+    if dump.flattened:
+        told.append("flattened")
+    if dump.compressed_by:
+        told.append(f"all of it compressed by {dump.compressed_by}")
+    return ", ".join(told)
+
+
+def _pages(number: int, memory: Memory) -> str:
+    return f"{words.count(number, 'page')}, {words.size(number * memory.page_size)}"
+
+
+def _stored(memory: Memory) -> str:
+    zeros = f"; and {words.count(memory.zeros, 'page')} of zeros" if memory.zeros else ""
+    return _pages(memory.stored, memory) + zeros
+
+
+def _left_out(memory: Memory, dump_level: int | None) -> str:
+    told = _pages(memory.left_out, memory)
+    if dump_level is None:
+        return told
+    kinds = ", ".join(kinds_left_out(dump_level)) or "nothing"
+    return f"{told}; dump level {dump_level} leaves out {kinds}"
+
+
+def _taints(letters: str | None) -> str:
+    if letters is None:
+        return "no trace in the log tells"
+    return ", ".join(f"{letter} ({MEANINGS.get(letter, 'unknown')})" for letter in letters) or "none"
+
+
+def _about_log(dump: Vmcore, *, whole_log: bool) -> str:
+    if not dump.kernel_log:
+        return f"not read: {dump.kernel_log_missing_because}" if dump.kernel_log_missing_because else "empty"
+    if whole_log or len(dump.kernel_log) <= LAST_LINES:
+        return words.count(len(dump.kernel_log), "line")
+    return f"{words.count(len(dump.kernel_log), 'line')}, the last {LAST_LINES} (all of them: --dmesg)"
