@@ -1,5 +1,6 @@
 """What to verify: the user's choices, validated before anything is started."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -38,6 +39,17 @@ def _settings(words: object) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def _triggers(text: object) -> tuple[Trigger, ...]:
+    named = {str(trigger): trigger for trigger in Trigger}
+    names = list(named) if text == "all" else str(text).split(",")
+    for name in names:
+        if name not in named:
+            raise BadInput(f"there is no trigger {name!r}", known=", ".join(named), way_out="or all")
+    if len(set(names)) != len(names):
+        raise BadInput(f"--trigger {text} names one twice")
+    return tuple(named[name] for name in names)
+
+
 class Plan(Strict):
     """One run. ``memory`` holds the memory tiers in bytes.
 
@@ -54,6 +66,7 @@ class Plan(Strict):
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     connect: str = EMBEDDED
     cold: bool = False
+    triggers: Annotated[tuple[Trigger, ...], pydantic.BeforeValidator(_triggers)] = (Trigger.SYSRQ_C,)
     kdump_conf: Path | None = None
     kdump_settings: Annotated[dict[str, str], pydantic.BeforeValidator(_settings)] = pydantic.Field(
         default_factory=dict
@@ -128,11 +141,6 @@ class Plan(Strict):
         asked = (self.image, self.crashkernel, self.policy, *self.kernel_arguments, self.vcpus, self.cold)
         return " ".join(map(str, asked))
 
-    @property
-    def trigger(self) -> Trigger:
-        """How the kernel is made to panic."""
-        return Trigger.SYSRQ_C
-
     def booted(self, host: int) -> tuple[int, ...]:
         """The tiers that a host of so many bytes boots whole.
 
@@ -159,6 +167,17 @@ class Plan(Strict):
             return booted[0]
         return next((memory for memory in booted if promises(rule, memory)), booted[0])
 
+    def crashes(self, host: int) -> tuple[GuestSpec, ...]:
+        """A guest for each trigger; the first one's is the tier's own, which other tests look at too."""
+        spec = self.spec(self.crashed(host), None)
+        _, *others = self.triggers
+        return (spec, *(replace(spec, purpose=str(trigger)) for trigger in others))
+
+    def trigger(self, spec: GuestSpec) -> Trigger:
+        """How that guest is crashed."""
+        named = {str(trigger): trigger for trigger in self.triggers}
+        return named.get(spec.purpose, self.triggers[0])
+
     def spec(self, memory: int, crashkernel: str | None) -> GuestSpec:
         """The guest of one tier."""
         return GuestSpec(
@@ -183,5 +202,5 @@ class Plan(Strict):
             "accelerator": self.accelerator,
             "libvirt": self.connect,
             "guests": "booted cold" if self.cold else "forked from saved states",
-            "trigger": str(self.trigger),
+            "triggers": ", ".join(map(str, self.triggers)),
         }

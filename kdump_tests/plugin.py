@@ -1,7 +1,7 @@
 """The suite as a pytest plugin: its options, its fixtures, and the report that grows as it runs."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from kdump_tests.crash.crash import Crash, crash_guest
+from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crashkernel.probe import ask
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
 from kdump_tests.errors import LabError, NotArmed
@@ -27,6 +28,7 @@ from kdump_tests.session import hooks, publish
 from kdump_tests.session.suite import SuiteSession
 from kdump_tests.session.worker import Worker
 from kdump_tests.sizes import format_size
+from kdump_tests.stacks.core_collector import Makedumpfile
 from kdump_tests.stacks.stack import KdumpState, Stack
 from kdump_tests.steps import Step, announce, step
 
@@ -70,6 +72,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kdump-setting", metavar="NAME=VALUE", action="append", default=[],
         help="a setting of the guests' kdump, in the words of its own configuration file; may be repeated",
+    )  # fmt: skip
+    group.addoption(
+        "--trigger", metavar="LIST|all",
+        help=f"how the kernel is crashed, each time in a guest of its own: {', '.join(map(str, Trigger))} "
+             "(default: sysrq-c)",
     )  # fmt: skip
     group.addoption("--vcpus", metavar="N", help="CPUs of each guest (default: 1)")
     group.addoption(
@@ -124,6 +131,7 @@ def pytest_configure(config: pytest.Config) -> None:
             accelerator=option.accel,
             connect=option.connect,
             cold=option.cold,
+            triggers=option.trigger,
             kdump_conf=option.kdump_conf,
             kdump_settings=tuple(option.kdump_setting),
         )
@@ -138,10 +146,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     plan = metafunc.config.stash[_PLAN]
     host = psutil.virtual_memory().total
     if "tier" in metafunc.fixturenames:
-        memory = (plan.crashed(host),) if "crash" in metafunc.fixturenames else plan.booted(host)
-        _parametrize(metafunc, "tier", plan, memory)
+        looked_at = [plan.spec(memory, None) for memory in plan.booted(host)]
+        _parametrize(metafunc, "tier", plan.crashes(host) if "crash" in metafunc.fixturenames else looked_at)
     if "probed" in metafunc.fixturenames:
-        _parametrize(metafunc, "probed", plan, plan.memory)
+        _parametrize(metafunc, "probed", [plan.spec(memory, None) for memory in plan.memory])
     if "untranslated" in metafunc.fixturenames:
         metafunc.parametrize("untranslated", plan.untranslated, ids=lambda each: each.option)
 
@@ -156,8 +164,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return unasked or None
 
 
-def _parametrize(metafunc: pytest.Metafunc, fixture: str, plan: Plan, memory: Iterable[int]) -> None:
-    specs = [plan.spec(size, None) for size in memory]
+def _parametrize(metafunc: pytest.Metafunc, fixture: str, specs: Sequence[GuestSpec]) -> None:
     metafunc.parametrize(fixture, specs, ids=[spec.name for spec in specs], indirect=True, scope="session")
 
 
@@ -231,6 +238,7 @@ class Laboratory:
     stack: Stack
     crashkernel: Choice
     settings: Mapping[str, str]
+    makedumpfile: Makedumpfile | None  # as kdump.conf asks for it
 
     def armed(self, guest: Guest) -> bool:
         """Whether kdump is, once a booted guest has done all it will do for it."""
@@ -260,7 +268,14 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
             session.stop(error)
         session.tell_accelerator(lab.accelerator)
         session.tell_prediction(chosen)
-        yield Laboratory(lab, image, plan.stack.configured(plan.settings), chosen, plan.settings)
+        yield Laboratory(
+            lab, image, plan.stack.configured(plan.settings), chosen, plan.settings, _makedumpfile(plan)
+        )
+
+
+def _makedumpfile(plan: Plan) -> Makedumpfile | None:
+    collector = plan.configuration.core_collector if plan.configuration else None
+    return collector if isinstance(collector, Makedumpfile) else None
 
 
 @pytest.fixture(scope="session")
@@ -269,7 +284,7 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
     wanted: GuestSpec = request.param
     parameter = laboratory.crashkernel.on(wanted.memory)
-    spec = plan.spec(wanted.memory, parameter.passed)
+    spec = replace(wanted, crashkernel=parameter.passed)
     folder = report.guest_folder(spec.name)
     with laboratory.lab.guest(spec, laboratory.image, folder, laboratory.armed) as guest:
         if plan.settings:
@@ -316,7 +331,7 @@ def crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) ->
             console=tier.guest.console.record,
         )
     request.config.hook.pytest_kdump_before_crash(guest=tier.guest)
-    happened = crash_guest(tier.guest, tier.kernel, laboratory.stack, plan.trigger)
+    happened = crash_guest(tier.guest, tier.kernel, laboratory.stack, plan.trigger(tier.guest.spec))
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)

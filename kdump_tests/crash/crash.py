@@ -123,14 +123,17 @@ def _plant_nonce(guest: Guest) -> str:
 
 
 def _panic(guest: Guest, stack: Stack, trigger: Trigger) -> Timeline:
+    recipe = trigger.value
+    if recipe.prepare:
+        guest.shell.run("sh", "-e", "-c", recipe.prepare, until=guest.command_deadline())
     start = guest.console.end
     until = guest.deadline(_PULL_SECONDS, "the trigger is pulled")
     begun = time.monotonic()
     # The machine may die before SSH says that the command was taken. The console knows.
     with suppress(GuestLost, DeadlineExpired):
-        guest.shell.leave_running(trigger.value.script, until)
+        guest.shell.leave_running(recipe.script, until)
     guest.shell.close()
-    reader = Reader(stack.markers, trigger.value.announcement, begun)
+    reader = Reader(stack.markers, recipe.announcement, begun)
     timeline = read_timeline(guest.console, start, reader, guest.deadline)
     if not timeline.events:
         raise GuestLost(f"{guest.name}: the trigger {trigger} did nothing", **guest.whereabouts())

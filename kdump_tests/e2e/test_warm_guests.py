@@ -144,7 +144,7 @@ def test_a_group_whose_process_is_killed_runs_once_more(runner: Runner) -> None:
     notes = [fact.text for fact in run.facts if isinstance(fact, Note)]
     assert notes == ["its process died of signal 9; what was not judged by then runs once more"]
     assert set(run.outcomes) == {"passed"}
-    assert len(run.outcomes) == 10
+    assert len(run.outcomes) == 12
     assert run.report is not None
     assert len(list((run.report / "guests").glob("*-attempt-2"))) == 1
     assert runner.left_overs() == []

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -274,7 +274,7 @@ class Lab:
         nowhere = Path("/")
         wiring = Wiring("", "", nowhere, tuple(nowhere for _ in spec.disks), nowhere, nowhere, ())
         return {
-            "spec": asdict(spec),
+            "spec": asdict(replace(spec, purpose="")),
             "image": image.digest,
             # Two builds of one recipe have the same digest and not the same blocks on their disks.
             "built": image.disk.stat().st_mtime_ns,

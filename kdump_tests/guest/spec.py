@@ -32,7 +32,8 @@ class Link:
 class GuestSpec:
     """A machine to provision. A value: it is compared, hashed and printed, and knows of no guest.
 
-    ``crashkernel`` is what goes on the kernel command line, None leaves the parameter out.
+    ``crashkernel`` is what goes on the kernel command line, None leaves the parameter out. ``purpose`` tells
+    guests apart that are the same machine.
     """
 
     image: str
@@ -42,6 +43,7 @@ class GuestSpec:
     kernel_arguments: tuple[str, ...] = ()
     disks: tuple[Disk, ...] = ()
     links: tuple[Link, ...] = ()
+    purpose: str = ""
 
     def __post_init__(self) -> None:
         if self.memory < SMALLEST_MEMORY or self.memory % MIB:
@@ -63,5 +65,5 @@ class GuestSpec:
 
     @property
     def name(self) -> str:
-        """The image and the memory: ``debian-12-2G``. The parameter id of tests."""
-        return f"{self.image}-{format_size(self.memory)}"
+        """Image, memory and purpose: ``debian-12-2G``, ``debian-12-2G-hung-task``. Tests have it as id."""
+        return "-".join(filter(None, (self.image, format_size(self.memory), self.purpose)))

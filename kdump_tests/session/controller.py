@@ -141,6 +141,8 @@ class Controller:
                 hook.pytest_runtest_logstart(nodeid=content["nodeid"], location=tuple(content["location"]))
             case "report":
                 report = hook.pytest_report_from_serializable(config=self._config, data=dict(content))
+                if isinstance(report.longrepr, list):  # of a skip; JSON has no tuples
+                    report.longrepr = tuple(report.longrepr)
                 if report.when == "teardown":
                     running.judged.add(report.nodeid)
                 hook.pytest_runtest_logreport(report=report)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kdump_tests.crash.trigger import Trigger
 from kdump_tests.errors import BadInput
 from kdump_tests.plan import Plan
 from kdump_tests.sizes import GIB, MIB
@@ -103,7 +104,7 @@ def test_the_plan_is_shown_in_words() -> None:
     shown = Plan.of(memory="1G,2G", kernel_arguments=("quiet", "panic=5")).shown()
     assert shown["memory tiers"] == "1G, 2G"
     assert shown["kernel arguments"] == "quiet panic=5"
-    assert shown["trigger"] == "sysrq-c"
+    assert shown["triggers"] == "sysrq-c"
 
 
 def test_policy_stands_in_for_auto_alone() -> None:
@@ -124,6 +125,23 @@ def test_kdump_conf_becomes_the_stacks_own_settings(tmp_path: Path) -> None:
     assert plan.settings["KDUMP_FAIL_CMD"] == "reboot -f"
     assert [each.option for each in plan.untranslated] == ["extra_modules"]
     assert "extra_modules virtio_blk" in plan.shown()["kdump.conf"]
+
+
+def test_trigger_is_chosen_by_its_name() -> None:
+    assert Plan.of(memory="1G").triggers == (Trigger.SYSRQ_C,)
+    assert Plan.of(memory="1G", triggers="all").triggers == tuple(Trigger)
+    error = refusal(triggers="sysrq-c,axe")
+    assert error.message == "there is no trigger 'axe'"
+    assert error.facts["known"] == "sysrq-c, out-of-memory, hung-task"
+    assert "twice" in refusal(triggers="hung-task,hung-task").message
+
+
+def test_each_trigger_has_a_guest_of_its_own() -> None:
+    plan = Plan.of(memory="1G,2G", triggers="out-of-memory,hung-task")
+    first, second = plan.crashes(16 * GIB)
+    assert first == plan.spec(GIB, None)  # whose tier is looked at besides
+    assert (first.name, second.name) == ("debian-12-1G", "debian-12-1G-hung-task")
+    assert (plan.trigger(first), plan.trigger(second)) == (Trigger.OUT_OF_MEMORY, Trigger.HUNG_TASK)
 
 
 def test_without_kdump_conf_nothing_is_set() -> None:

@@ -284,3 +284,9 @@ def test_orders_and_messages_are_read_back_as_they_were() -> None:
     assert "\n" not in said.as_text()
     assert Said.parse(said.as_text()) == said
     assert json.loads(said.as_text())["kind"] == "step"
+
+
+def test_skips_are_listed_with_their_reasons(bench: Bench) -> None:
+    ended = bench.runs('def test_one(guest): pytest.skip("no such thing here")\n', "-rs")
+    assert (ended.status, ended.counted("skipped")) == (0, 2)
+    assert re.search(r"SKIPPED \[2\] .*no such thing here", ended.out)
