@@ -161,11 +161,7 @@ def _asked(options: argparse.Namespace, release: str | None, placement: Placemen
         raise BadInput("nothing is asked", way_out="--crashkernel VALUE or --policy NAME")
     more = parse_size(options.add)
     return [
-        expect(
-            Case(enlarged(rule.setting(memory), more) if more else rule.setting(memory), memory),
-            read_by,
-            placement,
-        )
+        expect(Case(enlarged(rule.setting(memory), more), memory), read_by, placement)
         for rule, read_by in rules
         for memory in _memory_sizes(options.memory, rule.edges, architecture)
     ]
@@ -196,11 +192,16 @@ def _probe(options: argparse.Namespace, places: Places) -> int:
         )
     placement = placement_of(architecture).probed
     _asked(options, None, placement)  # is it a question at all?
-    kernel = options.kernel or ImageStore(places.cache).get(options.image).kernel
+    kernel, release = options.kernel, ""
+    if kernel is None:
+        built = ImageStore(places.cache).get(options.image)
+        kernel, release = built.kernel, built.kernel_release
     if kernel is None:
         raise BadInput(f"{options.image} has no kernel outside its disk", way_out="--kernel PATH")
-    until = Deadline.after(60, f"{kernel.name} says its version")
-    expectations = _asked(options, release_of(kernel, options.accel, until), placement)
+    if not release:
+        until = Deadline.after(60, f"{kernel.name} says its version")
+        release = release_of(kernel, options.accel, until)
+    expectations = _asked(options, release, placement)
     answers = list(probe(kernel, expectations, options.accel))
     print(as_json(answers) if options.json else as_table(answers))
     counted = Counter(answer.agrees for answer in answers)

@@ -1,6 +1,7 @@
 """What to verify: the user's choices, validated before anything is started."""
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,7 +18,7 @@ from kdump_tests.sizes import GIB, format_size, parse_size
 from kdump_tests.stacks import STACKS
 from kdump_tests.stacks.kdump_conf import KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.stack import Stack, check_settings
-from kdump_tests.stacks.translation import Untranslated
+from kdump_tests.stacks.translation import Translation, Untranslated
 from kdump_tests.validation import Strict, faults
 
 
@@ -100,7 +101,7 @@ class Plan(Strict):
         plan.stack.configured(plan.settings)
         return plan
 
-    @property
+    @cached_property
     def stack(self) -> Stack:
         """The kdump implementation of the image, as it comes.
 
@@ -109,7 +110,7 @@ class Plan(Strict):
         """
         return STACKS[Image.load(self.image).guest_stack()]
 
-    @property
+    @cached_property
     def configuration(self) -> KdumpConfig | None:
         """What ``--kdump-conf`` asks for.
 
@@ -126,14 +127,16 @@ class Plan(Strict):
     @property
     def settings(self) -> dict[str, str]:
         """What is set in the guests' kdump, in the words of its own configuration file."""
-        config = self.configuration
-        return {**(self.stack.translate(config).settings if config else {}), **self.kdump_settings}
+        return {**self._translation.settings, **self.kdump_settings}
 
     @property
     def untranslated(self) -> tuple[Untranslated, ...]:
         """What ``--kdump-conf`` asks for and the stack has no word for."""
-        config = self.configuration
-        return self.stack.translate(config).untranslated if config else ()
+        return self._translation.untranslated
+
+    @cached_property
+    def _translation(self) -> Translation:
+        return self.stack.translate(self.configuration) if self.configuration else Translation({}, ())
 
     @property
     def key(self) -> str:

@@ -25,6 +25,11 @@ def parse_size(text: str) -> int:
     return int(match[1], 0 if match[1][:2].lower() == "0x" else 10) << _UNITS[match[2].upper()]
 
 
+def round_up(size: int, step: int) -> int:
+    """The smallest multiple of ``step`` that is not below ``size``."""
+    return -(-size // step) * step
+
+
 def format_size(size: int) -> str:
     """The shortest exact form that parse_size reads back: ``2G``, ``2047M``, ``1000``."""
     for suffix in "EPTGMK":

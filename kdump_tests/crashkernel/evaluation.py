@@ -13,6 +13,7 @@ from kdump_tests.crashkernel.placement import Fits, Placement, Room
 from kdump_tests.crashkernel.reservation import Reservation
 from kdump_tests.crashkernel.setting import Auto, Ranges, Setting, Simple, Suffix, Suffixed, singles
 from kdump_tests.errors import BadInput
+from kdump_tests.sizes import round_up
 
 _PAGE = 4096
 
@@ -42,7 +43,7 @@ def expected_reservations(
     main, size = _main(effective, memory, generation)
     if main is None or size == 0:
         return (Reservation(0),)
-    size = _rounded_up(size, generation.size_align)
+    size = round_up(size, generation.size_align)
     # A size that is not below the RAM fits nowhere: up to 6.6 the kernel tries, then its parser refuses it.
     room = Room(memory, placement)
     if isinstance(main, Simple | Ranges) and main.offset:
@@ -59,7 +60,7 @@ def expected_reservations(
             outcomes = _tried(above, below)
         else:
             outcomes = _tried(below, above) if generation.plain_goes_above else _tried(below)
-    cma = _rounded_up(effective.cma.size, _PAGE) if effective.cma and placement.has_cma else 0
+    cma = round_up(effective.cma.size, _PAGE) if effective.cma and placement.has_cma else 0
     return tuple(replace(each, cma=cma) if each.main else each for each in outcomes)
 
 
@@ -112,7 +113,7 @@ def _main(
 
 
 def _of_ranges(setting: Ranges, memory: int, generation: Generation) -> int:
-    total = _rounded_up(memory, generation.ram_rounding)
+    total = round_up(memory, generation.ram_rounding)
     for each in setting.ranges:
         if each.size >= total:
             return 0  # "crashkernel: invalid size": the kernel reads no further
@@ -128,7 +129,3 @@ def _low_memory(
     if effective.low is not None and (isinstance(main, Suffixed) or generation.low_for_all):
         return effective.low.size
     return placement.default_low if generation.high_adds_low else 0
-
-
-def _rounded_up(size: int, step: int) -> int:
-    return -(-size // step) * step

@@ -8,6 +8,7 @@ import pydantic
 from kdump_tests.crashkernel.generation import Generation, generation_of, newest
 from kdump_tests.crashkernel.setting import Setting, Simple, edges, parse_setting
 from kdump_tests.errors import BadInput
+from kdump_tests.sizes import round_up
 from kdump_tests.validation import Bytes, Strict, load_toml
 
 FOLDER = Path(__file__).parent / "policies"
@@ -35,9 +36,9 @@ class Formula(Strict):
 
     def size(self, memory: int) -> int:
         """What is kept aside of so many bytes of RAM."""
-        if _rounded_up(memory, self.threshold_rounding) < self.threshold:
+        if round_up(memory, self.threshold_rounding) < self.threshold:
             return 0
-        return self.base + _rounded_up((memory - self.base) // self.ram_per_byte, self.step)
+        return self.base + round_up((memory - self.base) // self.ram_per_byte, self.step)
 
 
 class Rule(Strict):
@@ -139,10 +140,6 @@ class Policy(Strict):
                 f"the policy {self.name} says nothing about {architecture}", known=", ".join(self.rules)
             )
         return self.rules[architecture]
-
-
-def _rounded_up(size: int, step: int) -> int:
-    return -(-size // step) * step
 
 
 def policy_names() -> tuple[str, ...]:

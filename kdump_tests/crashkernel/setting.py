@@ -122,6 +122,8 @@ def enlarged(setting: Setting, by: int) -> Setting:
     Raises:
         BadInput: ``auto`` has no size to add to.
     """
+    if not by:
+        return setting
     match setting:
         case Several(settings=settings):
             return Several(tuple(_enlarged(each, by) for each in settings))

@@ -11,8 +11,11 @@ from kdump_tests.crashkernel.reservation import Reservation
 from kdump_tests.unit.crashkernel import test_evaluation
 
 MUTATIONS = {
-    "no rounding": ("_rounded_up(memory, generation.ram_rounding)", "memory"),
-    "rounding down": ("return -(-size // step) * step", "return size // step * step"),
+    "no rounding": ("round_up(memory, generation.ram_rounding)", "memory"),
+    "rounding down": (
+        "round_up(memory, generation.ram_rounding)",
+        "memory // generation.ram_rounding * generation.ram_rounding",
+    ),
     "end belongs to the range": ("total < each.end", "total <= each.end"),
     "start does not": ("each.start <= total", "each.start < total"),
     "last match": ("in setting.ranges:", "in reversed(setting.ranges):"),
@@ -26,7 +29,7 @@ MUTATIONS = {
     "high though a plain one is there": ("plain is None or generation.nothing_to_high", "True"),
     "no high after nothing": ("plain is None or generation.nothing_to_high", "plain is None"),
     "cma always known": ("suffix is not Suffix.CMA or generation.knows_cma", "True"),
-    "cma by the byte": ("_rounded_up(effective.cma.size, _PAGE)", "effective.cma.size"),
+    "cma by the byte": ("round_up(effective.cma.size, _PAGE)", "effective.cma.size"),
     "any offset": ("main.offset % (generation.offset_align or placement.align) == 0", "True"),
     "no low memory": ("return placement.default_low", "return 0"),
     "low only of the default": ("if effective.low is not None and", "if False and"),
@@ -38,7 +41,7 @@ MUTATIONS = {
     ),
     "high is tried last": ("_tried(above, below)", "_tried(below, above)"),
     "plain is tried high first": ("_tried(below, above) if", "_tried(above, below) if"),
-    "size by the byte": ("size = _rounded_up(size, generation.size_align)", "pass"),
+    "size by the byte": ("size = round_up(size, generation.size_align)", "pass"),
     "plain never goes above": ("if generation.plain_goes_above", "if False"),
     "plain always goes above": ("if generation.plain_goes_above", "if True"),
     "high without low": ("if generation.high_adds_low", "if False"),
