@@ -97,8 +97,11 @@ class Choice:
             self.because,
             at_least=self.rule.at_least(memory) if self.rule else False,
         )
-        generation = generation_of(self.kernel_release, self.placement.architecture)
         try:
+            generation = generation_of(self.kernel_release, self.placement.architecture)
+            if isinstance(setting, Auto) and not generation.knows_auto:
+                # The kernel itself said that it does, and its release is nobody's that is known to.
+                return replace(parameter, unforeseen="no policy says what its auto comes to")
             expected, probed = (
                 expected_reservations(setting, memory, generation, placement)
                 for placement in (self.placement, self.placement.probed)

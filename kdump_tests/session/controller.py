@@ -159,7 +159,7 @@ class Controller:
 
     def _judge_end(self, running: _Running, outcome: Outcome) -> None:
         group = running.group
-        if running.ended:
+        if running.ended and not running.left:
             self.took[history(group.name, len(group.tests))] = round(running.seconds, 1)
             return
         if self._stopping:

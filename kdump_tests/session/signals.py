@@ -16,8 +16,11 @@ class Interruption(KeyboardInterrupt):
 
 
 @contextmanager
-def orderly(sweep: Callable[[], object]) -> Iterator[None]:
-    """Handle signals meanwhile. ``sweep`` must remove every guest, and needs nothing of what was cut off."""
+def orderly(sweep: Callable[[], object]) -> Iterator[list[int]]:
+    """Handle signals meanwhile; gives those that came, as they come.
+
+    ``sweep`` must remove every guest, and needs nothing of what was cut off.
+    """
     received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -31,7 +34,7 @@ def orderly(sweep: Callable[[], object]) -> Iterator[None]:
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

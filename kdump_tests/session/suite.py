@@ -3,6 +3,7 @@
 import platform
 import secrets
 import time
+import warnings
 from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
@@ -61,7 +62,7 @@ class SuiteSession:
         self._engine: Engine | None = None
         self._progress = Progress(self._write_line)
         self._stack = ExitStack()
-        self._stack.enter_context(orderly(self._sweep))
+        self._signals = self._stack.enter_context(orderly(self._sweep))
         listener = self._worker.on_step if self._worker else self.show_step
         self._stack.enter_context(listening(listener))
         config.pluginmanager.register(Verdicts(self.report), "kdump-verify verdicts")
@@ -131,8 +132,14 @@ class SuiteSession:
         terminalreporter.write_line(verdict_table(self.report.facts))
         terminalreporter.write_line(f"report: {self.report.page}")
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Whatever a signal cut short on the way out is done here; then give signals back."""
+        if self._signals:
+            # What was cut off in the middle is half done, and pytest would make an error of that now: status
+            # 1, as if kdump did not work.
+            warnings.simplefilter("ignore", pytest.PytestUnraisableExceptionWarning)
+            warnings.simplefilter("ignore", pytest.PytestUnhandledThreadExceptionWarning)
         self._sweep()
         self._stack.close()
 

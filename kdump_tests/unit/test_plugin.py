@@ -1,5 +1,6 @@
 """The plugin refuses a plan before anything else, and lays tests out over the memory tiers."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,3 +73,23 @@ def test_plan_that_cannot_be_carried_out_ends_the_session_with_its_reason(suite:
     assert refused.returncode == 64
     assert "vcpus: Input should be greater than or equal to 1" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
+
+
+def test_interrupted_run_says_so_whatever_was_cut_off_in_the_middle(tmp_path: Path) -> None:
+    (tmp_path / "cut_off.py").write_text("""
+import signal
+
+class HalfDone:
+    def __del__(self): raise RuntimeError("cut off")
+
+def pytest_collection_finish():
+    HalfDone()
+    signal.raise_signal(signal.SIGTERM)
+""")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "cut_off", "-p", "no:cacheprovider", f"--reports={tmp_path}"],
+        cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "Interruption: SIGTERM" in run.stdout

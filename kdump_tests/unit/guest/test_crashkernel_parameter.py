@@ -57,11 +57,20 @@ def test_auto_becomes_the_policy_that_is_asked_for(image: BuiltImage) -> None:
 
 
 @pytest.mark.parametrize("auto_is_known", [True], indirect=True)
-def test_kernel_that_knows_auto_is_given_it(auto_is_known: bool, image: BuiltImage) -> None:
+@pytest.mark.parametrize("release", ["6.1.0-50-amd64", "4.18.0-553.el8.x86_64"])
+def test_kernel_that_knows_auto_is_given_it(auto_is_known: bool, image: BuiltImage, release: str) -> None:
     assert auto_is_known
-    parameter = choose("auto", image, TCG, image.folder).on(4 * GIB)
+    parameter = choose("auto", replace(image, kernel_release=release), TCG, image.folder).on(4 * GIB)
     assert parameter.passed == "auto"
-    assert parameter.expected == (Reservation(0),)  # what its version would make of it
+    assert not parameter.promises_nothing
+    assert parameter.expected == ()  # a release that is not known for it proves nothing against its word
+    assert parameter.unforeseen
+
+
+def test_kernel_whose_release_is_illegible_is_given_what_was_asked(image: BuiltImage) -> None:
+    parameter = choose("256M", replace(image, kernel_release=""), TCG, image.folder).on(GIB)
+    assert (parameter.passed, parameter.expected) == ("256M", ())
+    assert "is no kernel release" in parameter.unforeseen
 
 
 @pytest.mark.parametrize("auto_is_known", [True], indirect=True)

@@ -235,6 +235,14 @@ def test_group_whose_process_dies_runs_once_more_and_the_report_says_so(bench: B
     assert list(ended.outcomes.values()) == ["passed"] * 6
 
 
+def test_group_that_was_ended_before_its_tests_were_runs_once_more(bench: Bench) -> None:
+    ended = bench.runs(DIES.format(deaths=1).replace("signal.SIGKILL", "signal.SIGINT"))
+    assert (ended.status, ended.counted("passed")) == (0, 6), ended.out
+    assert ended.notes == [
+        "its process ended with status 2 before its tests did; what was not judged by then runs once more"
+    ]
+
+
 def test_group_whose_process_dies_twice_is_the_laboratorys_error(bench: Bench) -> None:
     ended = bench.runs(DIES.format(deaths=9))
     assert ended.status == 75, ended.out
