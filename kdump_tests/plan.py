@@ -171,10 +171,18 @@ class Plan(Strict):
         return next((memory for memory in booted if promises(rule, memory)), booted[0])
 
     def crashes(self, host: int) -> tuple[GuestSpec, ...]:
-        """A guest for each trigger; the first one's is the tier's own, which other tests look at too."""
-        spec = self.spec(self.crashed(host), None)
-        _, *others = self.triggers
-        return (spec, *(replace(spec, purpose=str(trigger)) for trigger in others))
+        """A guest for each trigger, in their order.
+
+        The first one's is the tier's own, which other tests look at too, if it needs no other machine.
+        """
+        tier = self.spec(self.crashed(host), None)
+        guests = [
+            replace(tier, purpose=str(trigger), vcpus=max(tier.vcpus, trigger.value.vcpus))
+            for trigger in self.triggers
+        ]
+        if guests[0].vcpus == tier.vcpus:
+            guests[0] = tier
+        return tuple(guests)
 
     def trigger(self, spec: GuestSpec) -> Trigger:
         """How that guest is crashed."""

@@ -146,22 +146,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     plan = metafunc.config.stash[_PLAN]
     host = psutil.virtual_memory().total
     if "tier" in metafunc.fixturenames:
-        looked_at = [plan.spec(memory, None) for memory in plan.booted(host)]
-        _parametrize(metafunc, "tier", plan.crashes(host) if "crash" in metafunc.fixturenames else looked_at)
+        _parametrize(metafunc, "tier", _tiers(metafunc.fixturenames, plan, host))
     if "probed" in metafunc.fixturenames:
         _parametrize(metafunc, "probed", [plan.spec(memory, None) for memory in plan.memory])
     if "untranslated" in metafunc.fixturenames:
         metafunc.parametrize("untranslated", plan.untranslated, ids=lambda each: each.option)
 
 
+def _tiers(fixtures: Sequence[str], plan: Plan, host: int) -> list[GuestSpec]:
+    dumping = {fixture: fixture == "crash" for fixture in ("crash", "lost_crash") if fixture in fixtures}
+    if not dumping:
+        return [plan.spec(memory, None) for memory in plan.booted(host)]
+    return [spec for spec in plan.crashes(host) if plan.trigger(spec).dumps in dumping.values()]
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Nothing is said of a configuration that nobody asked for."""
+    """Nothing is said of a configuration, or of crashes, that nobody asked for."""
     plan = config.stash[_PLAN]
-    unasked = collection_path.parent == _SUITE and (
-        (collection_path.name == "test_configuration.py" and not plan.settings)
-        or (collection_path.name == "test_untranslated.py" and not plan.untranslated)
-    )
-    return unasked or None
+    dumps = {trigger.dumps for trigger in plan.triggers}
+    asked = {
+        "test_configuration.py": bool(plan.settings),
+        "test_untranslated.py": bool(plan.untranslated),
+        "test_crash.py": True in dumps,
+        "test_dump.py": True in dumps,
+        "test_lost_crash.py": False in dumps,
+    }
+    return (collection_path.parent == _SUITE and not asked.get(collection_path.name, True)) or None
 
 
 def _parametrize(metafunc: pytest.Metafunc, fixture: str, specs: Sequence[GuestSpec]) -> None:
@@ -321,7 +331,17 @@ def probed(request: pytest.FixtureRequest, laboratory: Laboratory) -> ProbedTier
 
 @pytest.fixture(scope="session")
 def crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Crash:
-    """One crash for all tests: they only look."""
+    """One crash that must leave a dump, for all tests: they only look."""
+    return _crash(request, laboratory, tier)
+
+
+@pytest.fixture(scope="session")
+def lost_crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Crash:
+    """One crash that cannot leave a dump, for all tests: they only look."""
+    return _crash(request, laboratory, tier)
+
+
+def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Crash:
     plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
     if not tier.state.armed:
         raise NotArmed(
@@ -330,8 +350,11 @@ def crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) ->
             it_says=tier.state.said,
             console=tier.guest.console.record,
         )
+    trigger = plan.trigger(tier.guest.spec)
+    if impossible := trigger.impossible_because(tier.guest):
+        pytest.skip(impossible)
     request.config.hook.pytest_kdump_before_crash(guest=tier.guest)
-    happened = crash_guest(tier.guest, tier.kernel, laboratory.stack, plan.trigger(tier.guest.spec))
+    happened = crash_guest(tier.guest, tier.kernel, laboratory.stack, trigger)
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)

@@ -2,12 +2,15 @@
 
 import secrets
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path
 
 from kdump_tests.crash.timeline import Reader, Timeline, read_timeline
 from kdump_tests.crash.trigger import Trigger
+from kdump_tests.crash.words import LastWords, last_words
 from kdump_tests.errors import (
     BadDump,
     DeadlineExpired,
@@ -47,10 +50,14 @@ class Dump:
 
 @dataclass(frozen=True)
 class Crash:
-    """One crash, as facts. ``nonce`` was written to the kernel log just before; no other crash has it."""
+    """One crash, as facts. ``nonce`` was written to the kernel log just before; no other crash has it.
+
+    ``cpu`` is the one that the trigger was pulled on, None where nobody chose.
+    """
 
     guest: str
     trigger: Trigger
+    cpu: int | None
     kernel: KernelFacts
     nonce: str
     guest_time: int  # the guest's clock before the panic, seconds since the epoch
@@ -71,6 +78,37 @@ class Crash:
         if isinstance(self._dump, KdumpVerifyError):
             raise self._dump
         return self._dump
+
+    @property
+    def said(self) -> LastWords:
+        """What the kernel said as it died: on its console, or in the log that the dump holds.
+
+        In NMI context printk() only takes notes, and the capture kernel starts before they are printed.
+
+        Raises:
+            KdumpFailure: neither tells, so what it died of is not known.
+        """
+        return self.heard or self.said_in(self.dump.vmcore.kernel_log)
+
+    @property
+    def heard(self) -> LastWords | None:
+        """What it said on its console; None when it died unheard."""
+        return last_words(self.timeline.spoken, self.trigger.value.words)
+
+    def said_in(self, log: Iterable[str]) -> LastWords:
+        """What it said by a kernel log that was saved, after this crash's nonce.
+
+        Raises:
+            BadDump: it tells of no panic, or not of this one.
+        """
+        since = dropwhile(lambda line: self.nonce not in line, log)
+        if said := last_words(since, self.trigger.value.words):
+            return said
+        raise BadDump(
+            f"the saved kernel log tells of no panic after this crash's nonce, {self.nonce!r}",
+            expected=self.trigger.value.words.last.pattern,
+            console=self.timeline.console,
+        )
 
     @property
     def panic_time(self) -> float:
@@ -94,14 +132,17 @@ def crash_guest(guest: Guest, kernel: KernelFacts, stack: Stack, trigger: Trigge
     """
     before = stack.dumps(guest.shell, guest.command_deadline())
     guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
+    trigger.value.pull.get_ready(guest)
     nonce = _plant_nonce(guest)
     guest.has_file_port()  # asked now, not while a verdict is waited for
+    cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
     with step(guest.name, f"crashing by {trigger}"):
-        timeline = _panic(guest, stack, trigger)
+        timeline = _panic(guest, stack, trigger, cpu)
     boot_id_after, new, dump = _harvest(guest, stack, before, timeline)
     return Crash(
         guest=guest.name,
         trigger=trigger,
+        cpu=cpu,
         kernel=kernel,
         nonce=nonce,
         guest_time=guest_time,
@@ -122,7 +163,7 @@ def _plant_nonce(guest: Guest) -> str:
     return nonce
 
 
-def _panic(guest: Guest, stack: Stack, trigger: Trigger) -> Timeline:
+def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Timeline:
     recipe = trigger.value
     if recipe.prepare:
         guest.shell.run("sh", "-e", "-c", recipe.prepare, until=guest.command_deadline())
@@ -131,9 +172,9 @@ def _panic(guest: Guest, stack: Stack, trigger: Trigger) -> Timeline:
     begun = time.monotonic()
     # The machine may die before SSH says that the command was taken. The console knows.
     with suppress(GuestLost, DeadlineExpired):
-        guest.shell.leave_running(recipe.script, until)
+        recipe.pull.pull(guest, cpu, until)
     guest.shell.close()
-    reader = Reader(stack.markers, recipe.announcement, begun)
+    reader = Reader(stack.markers, recipe.words, begun, unheard=recipe.in_nmi)
     timeline = read_timeline(guest.console, start, reader, guest.deadline)
     if not timeline.events:
         raise GuestLost(f"{guest.name}: the trigger {trigger} did nothing", **guest.whereabouts())

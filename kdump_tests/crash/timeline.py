@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from kdump_tests.crash.words import PANIC, Words
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import CaptureFailed, DeadlineExpired, GuestLost
 from kdump_tests.guest.console import Console, Line
@@ -12,7 +13,6 @@ from kdump_tests.stacks.stack import Markers, Phase
 
 # The kernel's own words, the same in every stack. kexec hands the capture kernel elfcorehdr=, where the
 # old memory lies; a boot without it is an ordinary one (kexec-tools; kernel/crash_dump.c).
-_PANIC = re.compile(r"Kernel panic - not syncing: ")
 _CAPTURE_KERNEL = re.compile(r"[Cc]ommand line: .*\belfcorehdr=")
 _ORDINARY_KERNEL = re.compile(r"[Cc]ommand line: (?!.*\belfcorehdr=)")
 _FINAL_ACTION = re.compile(r"reboot: (Restarting system|machine restart|Power down|System halted)")
@@ -43,6 +43,9 @@ _NEEDS: Mapping[Phase, Phase] = {
     Phase.FINAL_ACTION: Phase.CAPTURE_KERNEL,
     Phase.LOGIN: Phase.REBOOTED,
 }
+
+# What a dying kernel prints of itself is a few screens; in between, others may print as well.
+_MOST_SPOKEN = 2000
 
 # All of it together: a guest that is hostile could show signs of life for ever.
 _LONGEST_CRASH = 3600.0
@@ -76,6 +79,7 @@ class Timeline:
     """All that was read. ``console`` is the record's path, ``tail`` its last lines at the end of reading.
 
     ``progress`` is makedumpfile's last word on how far it was, in percent; None when it gave none.
+    ``spoken`` is what was printed from the trigger's announcement until another kernel started.
     """
 
     events: tuple[Event, ...]
@@ -83,6 +87,7 @@ class Timeline:
     progress: float | None
     console: str
     tail: str = field(repr=False)
+    spoken: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def phase(self) -> Phase:
@@ -119,13 +124,19 @@ class Timeline:
 
 
 class Reader:
-    """Turns console lines into events. Knows nothing of time but what the lines carry."""
+    """Turns console lines into events. Knows nothing of time but what the lines carry.
 
-    def __init__(self, markers: Markers, announcement: re.Pattern[str], begun: float) -> None:
+    With ``unheard`` the kernel may die without a word, and the capture kernel be the first that is heard.
+    """
+
+    def __init__(self, markers: Markers, words: Words, begun: float, *, unheard: bool = False) -> None:
         self._begun = begun
+        self._words = words
+        self._unheard = unheard
+        announced = ((Phase.TRIGGERED, words.announcement),) if words.announcement else ()
         self._patterns: tuple[tuple[Phase, re.Pattern[str]], ...] = (
-            (Phase.TRIGGERED, announcement),
-            (Phase.PANIC, _PANIC),
+            *announced,
+            (Phase.PANIC, words.panic),
             (Phase.CAPTURE_KERNEL, _CAPTURE_KERNEL),
             *markers.phases,
             (Phase.FINAL_ACTION, _FINAL_ACTION),
@@ -136,6 +147,7 @@ class Reader:
         self.events: list[Event] = []
         self.faults: list[Fault] = []
         self.progress: float | None = None
+        self.spoken: list[str] = []
 
     @property
     def phase(self) -> Phase | None:
@@ -153,6 +165,12 @@ class Reader:
         Raises:
             GuestLost: the machine panicked before it was told to.
         """
+        took = self._take(line)
+        if self.phase in {Phase.TRIGGERED, Phase.PANIC} and len(self.spoken) < _MOST_SPOKEN:
+            self.spoken.append(line.text)
+        return took
+
+    def _take(self, line: Line) -> bool:
         if fault := self._fault(line):
             self.faults.append(fault)
             return True
@@ -162,13 +180,25 @@ class Reader:
         phase = next((phase for phase, pattern in self._awaited() if pattern.search(line.text)), None)
         if phase is None:
             return False
-        if self.phase is None and phase is not Phase.TRIGGERED:
+        if self.phase is None and not self._begins(phase, line):
             raise GuestLost("the guest panicked or rebooted before it was told to", decisive_line=line.text)
         self.events.append(Event(phase, line.at - self._begun, line))
         if phase is Phase.REBOOTED and not self._seen(Phase.CAPTURE_KERNEL):
             what = "no capture kernel took over, the machine rebooted"
             self.faults.append(Fault(what, line, prevented=Phase.CAPTURE_KERNEL))
         return True
+
+    def _begins(self, phase: Phase, line: Line) -> bool:
+        """Whether the crash that was asked for may be heard of so first."""
+        match phase:
+            case Phase.TRIGGERED:
+                return True
+            case Phase.PANIC:
+                return self._words.announcement is None and bool(self._words.last.search(line.text))
+            case Phase.CAPTURE_KERNEL:
+                return self._unheard
+            case _:
+                return False
 
     def _awaited(self) -> Iterator[tuple[Phase, re.Pattern[str]]]:
         """The phases that may come now: any later one whose ground is laid and that nothing prevented."""
@@ -187,13 +217,13 @@ class Reader:
             who = "the machine that rebooted" if self._seen(Phase.REBOOTED) else "the capture environment"
             return Fault(f"{who} waits for a person at its console", line, fatal=True)
         if self._seen(Phase.REBOOTED):
-            panics = _PANIC.search(line.text)
+            panics = PANIC.search(line.text)
             return Fault("the machine panics as it boots again", line, fatal=True) if panics else None
         captures = self._seen(Phase.CAPTURE_KERNEL)
         if _DEAD.search(line.text):
             what = "the capture kernel panicked too" if captures else "no capture kernel took over"
             return Fault(f"{what} and the machine hangs", line, fatal=True)
-        if captures and _PANIC.search(line.text):
+        if captures and PANIC.search(line.text):
             return Fault("the capture kernel panicked too", line)
         if captures and self._failed.search(line.text):
             if self._seen(Phase.DUMP_STARTED):
@@ -232,5 +262,10 @@ def read_timeline(
             silence = f"nothing decisive was printed for {patience:.0f} s after {phase.value!r}"
             reader.faults.append(Fault(silence, None, fatal=True))
     return Timeline(
-        tuple(reader.events), tuple(reader.faults), reader.progress, str(console.record), console.tail(12)
+        events=tuple(reader.events),
+        faults=tuple(reader.faults),
+        progress=reader.progress,
+        console=str(console.record),
+        tail=console.tail(12),
+        spoken=tuple(reader.spoken),
     )

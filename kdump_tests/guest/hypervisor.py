@@ -4,11 +4,12 @@ Two ways in. ``qemu:///embed`` runs libvirt's QEMU driver inside this process: n
 configuration; its state lives in the run's folder. Any other URI is a libvirt daemon of this host.
 """
 
+import json
 import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +103,29 @@ class Domain:
         """The domain as libvirt completed it."""
         return str(call(lambda: self._handle.XMLDesc(0), until))
 
+    def inject_nmi(self, until: Deadline) -> None:
+        """Send a non-maskable interrupt to the machine, as the button on a server does."""
+        call(lambda: self._handle.injectNMI(0), until)
+
+    def ask_qemu(self, command: str, arguments: Mapping[str, object], until: Deadline) -> None:
+        """A command of QEMU's machine protocol for which libvirt has no call of its own.
+
+        Raises:
+            HypervisorError: QEMU refused; carries its words.
+        """
+        text = json.dumps({"execute": command, "arguments": arguments})
+        said = json.loads(call(lambda: libvirt_qemu.qemuMonitorCommand(self._handle, text, 0), until))
+        if "error" in said:
+            raise HypervisorError(f"QEMU refuses {command}", reason=said["error"].get("desc"))
+
+    def tell_monitor(self, command: str, until: Deadline) -> str:
+        """What QEMU's monitor for people answers, where the machine protocol has no such command."""
+        flags = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        return str(call(lambda: libvirt_qemu.qemuMonitorCommand(self._handle, command, flags), until))
+
     def forwarded_port(self, until: Deadline) -> int:
         """The port on 127.0.0.1 that leads to the guest's SSH. QEMU chose it, so no other can hold it."""
-        table = str(call(lambda: libvirt_qemu.qemuMonitorCommand(self._handle, "info usernet", 1), until))
+        table = self.tell_monitor("info usernet", until)
         match = re.search(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", table)
         if match is None:
             raise HypervisorError(f"QEMU forwards no port to {self.name}", said=table)

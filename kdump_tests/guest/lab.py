@@ -227,7 +227,9 @@ class Lab:
         shell = Shell(self._login(domain, until), folder / "commands.log")
         stack.callback(shell.close)
         return _Seat(
-            Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder), domain, wiring
+            Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder, domain),
+            domain,
+            wiring,
         )
 
     def _login(self, domain: Domain, until: Deadline) -> Login:

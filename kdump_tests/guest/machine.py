@@ -12,6 +12,7 @@ from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.console import Console, Line
 from kdump_tests.guest.file_channel import PORT, FileChannel
+from kdump_tests.guest.hypervisor import Domain
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.shell import Copy, Shell
 from kdump_tests.guest.spec import GuestSpec
@@ -54,6 +55,7 @@ class Guest:
     shell: Shell
     files: FileChannel
     folder: Path  # in the report: console.log, domain.xml, commands.log
+    domain: Domain | None = None  # None: no hypervisor of ours holds it
     boot_seconds: float = 0.0  # until SSH answered, by whichever origin
     origin: Origin = Origin.COLD_BOOT
     origin_because: str = ""  # why it is that one, where the other was to be expected; else what is known

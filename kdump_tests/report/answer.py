@@ -16,7 +16,7 @@ OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "error", "skipped")
 class Answer:
     """One word, and the reason in one line."""
 
-    word: Literal["Yes", "No", "Not known", "probed only"]
+    word: Literal["Yes", "No", "Not known", "probed only", "none can be"]
     because: str
 
 
@@ -26,9 +26,12 @@ def answer(run: Run) -> Answer:
 
 
 def answer_for(guest: GuestStory, run: Run) -> Answer:
-    """What the run says of one guest; of one that never ran only what went wrong, as no crash was due."""
-    if guest.probed_only and not any(verdict.outcome in {"failed", "error"} for verdict in guest.verdicts):
-        return Answer("probed only", "its kernel said what it would keep aside, nothing crashed")
+    """What the run says of one guest; of one from which no dump is due, only what went wrong."""
+    if not any(verdict.outcome in {"failed", "error"} for verdict in guest.verdicts):
+        if guest.probed_only:
+            return Answer("probed only", "its kernel said what it would keep aside, nothing crashed")
+        if guest.cannot_dump:
+            return Answer("none can be", f"as foreseen: {guest.crashes[-1].foreseen}")
     return _judge((guest,), run.ended)
 
 
@@ -54,7 +57,9 @@ def _judge(guests: Sequence[GuestStory], ended: RunEnded | None) -> Answer:
     passed, failed, errors, skipped = (by_outcome[outcome] for outcome in OUTCOMES)
     crashes = sum(len(guest.crashes) for guest in guests)
     probed = sum(guest.probed_only for guest in guests)
+    lost = sum(bool(crash.foreseen) for guest in guests for crash in guest.crashes)
     only = f"; {count(probed, 'tier')} only probed" if probed else ""
+    foreseen = f"; {lost} without one, as foreseen" if lost else ""
     vmcores = sum(dump.complete is True for guest in guests for dump in guest.dumps)
 
     if failed:
@@ -78,7 +83,7 @@ def _judge(guests: Sequence[GuestStory], ended: RunEnded | None) -> Answer:
     return Answer(
         "Yes",
         f"all {count(len(passed), 'check')} passed{without}; "
-        f"{count(crashes, 'crash')}, {count(vmcores, 'complete vmcore')}{only}",
+        f"{count(crashes, 'crash')}, {count(vmcores, 'complete vmcore')}{foreseen}{only}",
     )
 
 

@@ -60,7 +60,12 @@ went as it must, ``boot_id_after`` null when nobody came back::
      "boot_id_before": "b1e0c5d2-5a5e-4a53-8d7c-0b9f6a2f1c11", "boot_id_after": null,
      "phases": [{"name": "panic", "seconds": 0.1,
                  "line": "[   42.1] Kernel panic - not syncing: sysrq triggered crash"}],
-     "ended": "panic", "failure": "no capture kernel started within 60 s"}
+     "ended": "panic", "failure": "no capture kernel started within 60 s", "foreseen": "",
+     "last_words": "Kernel panic - not syncing: sysrq triggered crash", "read_in": "console",
+     "task": "sh (PID 412) on CPU 0"}
+
+``foreseen`` is the failure that a trigger must end in where there can be no dump, empty where there must be
+one. ``last_words`` is the line by which the kernel told what it died of, and ``read_in`` where it was found.
 
 What the crash of that guest left, ``path`` being where it lay (on its disk, or its dump server's).
 ``complete`` is null when nobody could tell; ``local`` is the copy in the report, empty when there is
@@ -250,6 +255,10 @@ class Crash:
     phases: tuple[PhaseReached, ...]
     ended: str
     failure: str
+    foreseen: str = ""
+    last_words: str = ""
+    read_in: str = ""
+    task: str = ""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,11 @@ class GuestStory:
         probed = [each.probed_only for each in self.reservations]
         return bool(probed) and all(probed) and not self.boots
 
+    @property
+    def cannot_dump(self) -> bool:
+        """Whether it was crashed, and only where there can be no dump."""
+        return bool(self.crashes) and all(crash.foreseen for crash in self.crashes)
+
 
 @dataclass(frozen=True)
 class Run:

@@ -44,7 +44,7 @@ def _group(
 ) -> Group:
     name = spec.name if spec else "no guest"
     probed = [each for each in (_asked_for(test, "probed") for test in tests) if each]
-    crashes = any("crash" in getattr(test, "fixturenames", ()) for test in tests)
+    crashes = any({"crash", "lost_crash"}.intersection(getattr(test, "fixturenames", ())) for test in tests)
     seconds = _CRASH_SECONDS if crashes else _LOOK_SECONDS if spec else _PROBE_SECONDS * len(probed)
     some = spec or next(iter(probed), None)
     return Group(

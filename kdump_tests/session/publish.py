@@ -1,9 +1,11 @@
 """The facts of the rooms as the facts of the report."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from kdump_tests.crash.crash import Crash, Dump
+from kdump_tests.crash.words import LastWords
 from kdump_tests.crashkernel.matrix import boundaries
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
 from kdump_tests.errors import KdumpVerifyError
@@ -96,8 +98,11 @@ def _expected(outcomes: Sequence[Reservation], kept: Reservation) -> int | None:
 
 
 def crash(happened: Crash) -> facts.Crash:
-    """The timeline of a crash."""
+    """The timeline of a crash, and the kernel's last words where they are known."""
     timeline = happened.timeline
+    said: LastWords | None = None
+    with suppress(KdumpVerifyError):
+        said = happened.said
     return facts.Crash(
         guest=happened.guest,
         trigger=str(happened.trigger),
@@ -110,6 +115,10 @@ def crash(happened: Crash) -> facts.Crash:
         ),
         ended=timeline.phase.value,
         failure="; ".join(fault.what for fault in timeline.faults),
+        foreseen=happened.trigger.value.not_dumped_because,
+        last_words=said.panic if said else "",
+        read_in="" if said is None else "console" if happened.heard else "dump's kernel log",
+        task=str(said.task) if said and said.task else "",
     )
 
 

@@ -132,7 +132,7 @@ def test_trigger_is_chosen_by_its_name() -> None:
     assert Plan.of(memory="1G", triggers="all").triggers == tuple(Trigger)
     error = refusal(triggers="sysrq-c,axe")
     assert error.message == "there is no trigger 'axe'"
-    assert error.facts["known"] == "sysrq-c, out-of-memory, hung-task"
+    assert error.facts["known"].startswith("sysrq-c, sysrq-c-on-first-cpu, ")
     assert "twice" in refusal(triggers="hung-task,hung-task").message
 
 
@@ -142,6 +142,19 @@ def test_each_trigger_has_a_guest_of_its_own() -> None:
     assert first == plan.spec(GIB, None)  # whose tier is looked at besides
     assert (first.name, second.name) == ("debian-12-1G", "debian-12-1G-hung-task")
     assert (plan.trigger(first), plan.trigger(second)) == (Trigger.OUT_OF_MEMORY, Trigger.HUNG_TASK)
+
+
+def test_trigger_that_takes_more_cpus_has_another_machine_than_the_tier() -> None:
+    plan = Plan.of(memory="1G", triggers="sysrq-c-on-last-cpu,sysrq-c")
+    last, plain = plan.crashes(16 * GIB)
+    assert (last.name, last.vcpus) == ("debian-12-1G-sysrq-c-on-last-cpu", 2)
+    assert (plain.name, plain.vcpus) == ("debian-12-1G-sysrq-c", 1)
+    assert [plan.trigger(spec) for spec in (last, plain)] == list(plan.triggers)
+
+
+def test_no_trigger_takes_cpus_away() -> None:
+    plan = Plan.of(memory="1G", vcpus=4, triggers="sysrq-c-on-last-cpu,sysrq-c")
+    assert [spec.vcpus for spec in plan.crashes(16 * GIB)] == [4, 4]
 
 
 def test_without_kdump_conf_nothing_is_set() -> None:

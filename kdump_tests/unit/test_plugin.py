@@ -51,6 +51,18 @@ def test_tiers_that_cannot_be_booted_at_all_are_refused(suite: Pytest) -> None:
     assert "no tier of --memory can be booted here" in refused.stdout + refused.stderr
 
 
+def test_crashes_that_cannot_be_dumped_are_judged_by_tests_of_their_own(suite: Pytest) -> None:
+    both = suite("--memory=1G", "--trigger=sysrq-c,unarmed").stdout
+    assert "test_vmcore_is_complete[debian-12-1G]" in both
+    assert "test_vmcore_is_complete[debian-12-1G-unarmed]" not in both
+    assert "test_nothing_is_called_a_dump[debian-12-1G-unarmed]" in both
+    assert "test_nothing_is_called_a_dump[debian-12-1G]" not in both
+    assert "test_lost_crash.py" not in suite("--memory=1G").stdout
+    alone = suite("--memory=1G", "--trigger=unarmed").stdout
+    assert "test_nothing_is_called_a_dump[debian-12-1G]" in alone
+    assert "test_dump.py" not in alone
+
+
 def test_what_the_stack_has_no_word_for_is_collected_by_name(suite: Pytest, tmp_path: Path) -> None:
     conf = tmp_path / "kdump.conf"
     conf.write_text("path /srv/dumps\nextra_modules virtio_blk\n")

@@ -5,8 +5,14 @@ from kdump_tests.stacks.stack import Phase
 
 
 def test_kernel_panics_for_the_reason_we_gave(crash: Crash) -> None:
-    crash.timeline.require(Phase.PANIC)
-    assert crash.timeline.line(Phase.PANIC).endswith(crash.trigger.value.panic_message)
+    assert crash.said.are(crash.trigger.value.words), crash.said
+
+
+def test_task_and_cpu_that_crash_are_those_that_must(crash: Crash) -> None:
+    task = crash.said.task
+    assert task is not None, crash.said
+    assert crash.trigger.value.task in {None, task.comm}
+    assert crash.cpu in {None, task.cpu}
 
 
 def test_capture_kernel_starts(crash: Crash) -> None:

@@ -59,26 +59,28 @@ class Serial:
             record.write(recording.read_bytes())
         return self.read()
 
-    def tells(self, *lines: str) -> Timeline:
+    def tells(self, *lines: str, trigger: Trigger = Trigger.SYSRQ_C) -> Timeline:
         """Read what a machine prints that is gone thereafter."""
         self.prints(lines)
         self.console.machine_ended()
-        return self.read()
+        return self.read(trigger=trigger)
 
     def falls_silent_after(self, *lines: str) -> Timeline:
         """Read what a machine prints that hangs thereafter."""
         self.prints(lines)
         return self.read(patience=0.05)
 
-    def read(self, patience: float = 10, patience_in_all: float = 10) -> Timeline:
+    def read(
+        self, patience: float = 10, patience_in_all: float = 10, trigger: Trigger = Trigger.SYSRQ_C
+    ) -> Timeline:
         """Read it as a crash of Debian's."""
 
         def deadline(_seconds: float, what: str) -> Deadline:
             self.asked.append(what)
             return Deadline.after(patience_in_all if what == "the crash ends" else patience, what)
 
-        announcement = Trigger.SYSRQ_C.value.announcement
-        reader = Reader(Debian.markers, announcement, time.monotonic())
+        recipe = trigger.value
+        reader = Reader(Debian.markers, recipe.words, time.monotonic(), unheard=recipe.in_nmi)
         return read_timeline(self.console, 0, reader, deadline)
 
     def place_of(self, text: str) -> str:

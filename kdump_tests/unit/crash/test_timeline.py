@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kdump_tests.crash.timeline import PATIENCE, Timeline
+from kdump_tests.crash.trigger import Trigger
 from kdump_tests.errors import CaptureFailed, GuestLost
 from kdump_tests.stacks.stack import Phase
 from kdump_tests.unit.crash.serial import GOOD, Serial, good_after, good_until
@@ -264,3 +265,37 @@ def test_a_machine_that_does_not_boot_again_is_not_waited_for(serial: Serial, li
     assert timeline.phase is Phase.REBOOTED
     assert timeline.faults[0].fatal
     assert what in faults(timeline)[0]
+
+
+def test_a_kernel_that_dies_unheard_is_followed_where_that_was_to_be_expected(serial: Serial) -> None:
+    timeline = serial.tells(*good_after(Phase.PANIC), trigger=Trigger.NMI)
+    assert phases(timeline)[0] is Phase.CAPTURE_KERNEL
+    assert faults(timeline) == []
+    assert timeline.spoken == ()
+
+
+def test_a_panic_that_nothing_announces_begins_the_crash_if_it_is_the_one_asked_for(serial: Serial) -> None:
+    killed = "[   60.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000"
+    timeline = serial.tells(killed, *good_after(Phase.PANIC), trigger=Trigger.KILLED_INIT)
+    assert phases(timeline) == list(Phase)[1:]
+
+
+def test_another_panic_than_the_unannounced_one_is_the_laboratorys_fault(serial: Serial) -> None:
+    with pytest.raises(GuestLost, match="before it was told to"):
+        serial.tells("Kernel panic - not syncing: VFS: Unable to mount", trigger=Trigger.KILLED_INIT)
+
+
+def test_an_oops_that_kdump_takes_over_from_is_a_panic(serial: Serial) -> None:
+    oops = (
+        "[   60.1] BUG: kernel NULL pointer dereference, address: 0000000000000000",
+        "[   60.1] Oops: 0002 [#1] PREEMPT SMP NOPTI",
+        "[   60.1] CPU: 0 PID: 312 Comm: insmod Kdump: loaded Tainted: G",
+    )
+    timeline = serial.tells(*oops, *good_after(Phase.PANIC), trigger=Trigger.NULL_DEREFERENCE)
+    assert phases(timeline) == list(Phase)
+    assert timeline.spoken == oops
+
+
+def test_what_is_kept_of_a_dying_kernel_has_an_end(serial: Serial) -> None:
+    timeline = serial.tells(GOOD[Phase.TRIGGERED], *("[   88.3] and on" for _ in range(5000)))
+    assert len(timeline.spoken) == 2000

@@ -68,6 +68,20 @@ def test_a_tier_that_was_only_probed_takes_no_yes_away_and_is_told_of() -> None:
     assert said == Answer("Yes", "all 2 checks passed; 1 crash, 1 complete vmcore; 1 tier only probed")
 
 
+def test_a_crash_that_cannot_be_dumped_takes_no_yes_away_and_is_told_of() -> None:
+    lost = replace(CRASH, guest="other", foreseen="no capture kernel took over")
+    run = Run.of([*GOOD_RUN[:-1], lost, replace(PASSED, guest="other"), ENDED])
+    assert answer(run).because == (
+        "all 2 checks passed; 2 crashes, 1 complete vmcore; 1 without one, as foreseen"
+    )
+    assert [answer_for(guest, run).word for guest in run.guests] == ["Yes", "none can be"]
+
+
+def test_crashes_that_cannot_be_dumped_are_no_yes_alone() -> None:
+    lost = replace(CRASH, foreseen="no capture kernel took over")
+    assert said_of(STARTED, lost, PASSED, ENDED).word == "Not known"
+
+
 def test_probing_alone_is_no_yes() -> None:
     said = said_of(STARTED, PROBED, PROBE_PASSED, ENDED)
     assert said == Answer("Not known", "1 check passed, but no complete vmcore was seen; 1 tier only probed")

@@ -56,6 +56,22 @@ def test_killed_run_says_so_and_shows_what_was_known() -> None:
     assert "dump saved 14.8 s" in page
 
 
+def test_the_page_tells_what_the_kernel_died_of_and_whose_word_that_is() -> None:
+    told = replace(CRASH, last_words="NMI: Not continuing", task="swapper/0 (PID 0) on CPU 0")
+    heard, noted = (
+        read(render_page([replace(told, read_in=where)])) for where in ("console", "dump's kernel log")
+    )
+    assert "It died of NMI: Not continuing in swapper/0 (PID 0) on CPU 0, by its console." in heard
+    assert "by its dump's kernel log; its console showed nothing of that" in noted
+
+
+def test_a_failure_that_was_foreseen_is_none() -> None:
+    lost = replace(CRASH, failure="no capture kernel took over", foreseen="no capture kernel took over")
+    assert "✗ no capture kernel took over" not in read(render_page([lost]))
+    assert "There can be no dump: no capture kernel took over." in read(render_page([lost]))
+    assert "✗ the machine hangs" in read(render_page([replace(lost, failure="the machine hangs")]))
+
+
 def test_ended_run_does_not_call_itself_killed() -> None:
     assert "Running or killed" not in read(render_page(WORKING))
 

@@ -1,0 +1,1 @@
+"""A module that commits a fault in the kernel that runs, built without that kernel's headers."""

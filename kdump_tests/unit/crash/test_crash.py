@@ -1,0 +1,73 @@
+"""What a crash says of itself: by its console, else by the dump's own log, and else nothing at all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kdump_tests.crash.crash import Crash, Dump
+from kdump_tests.crash.timeline import Timeline
+from kdump_tests.crash.trigger import Trigger
+from kdump_tests.crash.words import Task
+from kdump_tests.errors import BadDump, CaptureFailed
+from kdump_tests.guest.facts import KernelFacts
+
+NONCE = "kdump-verify nonce 69de8ce9"
+PANIC = (
+    "[   60.1] Uhhuh. NMI received for unknown reason 30 on CPU 0.",
+    "[   60.1] Kernel panic - not syncing: NMI: Not continuing",
+    "[   60.1] CPU: 0 PID: 0 Comm: swapper/0 Kdump: loaded Not tainted 6.1.0",
+)
+
+
+def crash(spoken: Sequence[str], dump: Any) -> Crash:
+    return Crash(
+        guest="story",
+        trigger=Trigger.NMI,
+        cpu=None,
+        kernel=KernelFacts("6.1.0", "00", "", "b1"),
+        nonce=NONCE,
+        guest_time=0,
+        timeline=Timeline((), (), None, "console.log", "", tuple(spoken)),
+        boot_id_after="b2",
+        new_directories=(),
+        log_folder=Path(),
+        _dump=dump,
+    )
+
+
+def with_log(*lines: str) -> Dump:
+    return cast(Dump, SimpleNamespace(vmcore=SimpleNamespace(kernel_log=lines)))
+
+
+def test_what_the_console_heard_needs_no_dump() -> None:
+    heard = crash(PANIC, CaptureFailed("no dump was saved"))
+    assert heard.said.are(Trigger.NMI.value.words)
+    assert heard.said == heard.heard
+
+
+def test_a_kernel_that_died_unheard_is_heard_in_the_dumps_log() -> None:
+    unheard = crash((), with_log(f"[   59.0] {NONCE}", *PANIC))
+    assert unheard.heard is None
+    assert unheard.said.are(Trigger.NMI.value.words)
+    assert unheard.said.task == Task(0, 0, "swapper/0")
+
+
+def test_a_kernel_that_died_unheard_and_left_no_dump_passes_for_nothing() -> None:
+    with pytest.raises(CaptureFailed, match="no dump was saved"):
+        _ = crash((), CaptureFailed("no dump was saved")).said
+
+
+@pytest.mark.parametrize(
+    "log", [(), (f"[   59.0] {NONCE}",), PANIC, (*PANIC, f"[   59.0] {NONCE}")], ids=str
+)
+def test_a_log_without_this_crashs_panic_passes_for_nothing(log: tuple[str, ...]) -> None:
+    with pytest.raises(BadDump, match="tells of no panic after this crash's nonce"):
+        _ = crash((), with_log(*log)).said
+
+
+def test_another_panic_is_not_the_one_that_was_asked_for() -> None:
+    other = "[   60.1] Kernel panic - not syncing: Fatal exception in interrupt"
+    assert not crash((), with_log(NONCE, other)).said.are(Trigger.NMI.value.words)
