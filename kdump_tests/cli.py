@@ -33,7 +33,7 @@ from kdump_tests.guest.saved_state import SavedStates, chosen_limit
 from kdump_tests.session.progress import Progress
 from kdump_tests.sizes import parse_size
 from kdump_tests.steps import listening
-from kdump_tests.vmcore.inspection import inspect
+from kdump_tests.vmcore.split import dumps_among, inspect_parts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         "inspect",
         help="look into dumps, from anywhere",
         description="Look into dumps, from anywhere. Exit status: 0 complete, 1 incomplete, 2 no dump; "
-                    "of several files the worst.",
+                    "of several files the worst. All parts of a split dump are one.",
     )  # fmt: skip
     looking.add_argument("file", metavar="FILE", type=Path, nargs="+")
     looking.add_argument("--dmesg", action="store_true", help="all of the kernel's log, not just its end")
@@ -215,12 +215,12 @@ def _probe(options: argparse.Namespace, places: Places) -> int:
 def _inspect(options: argparse.Namespace, _places: Places) -> int:
     worst = 0
     objects = []
-    for path in options.file:
+    for paths in dumps_among(options.file):
         try:
-            dump = inspect(path, pages=options.pages)
+            dump = inspect_parts(paths, pages=options.pages)
         except (BadDump, LabError) as error:
             status = error.exit_code if isinstance(error, LabError) else 2
-            objects.append(error_as_object(path, error))
+            objects.append(error_as_object(paths[0], error))
             if not options.json:
                 print(f"kdump-verify: {error_as_page(error)}", file=sys.stderr)
         else:

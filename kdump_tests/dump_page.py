@@ -15,7 +15,7 @@ LAST_LINES = 20  # of the log: the end of a panic's trace
 def as_page(dump: Vmcore, *, whole_log: bool) -> str:
     """The facts, one a line, then the log. Nothing in it moves a cursor."""
     rows = list(_rows(dump, whole_log=whole_log))
-    lines = [str(dump.path), *(f"  {name:<12} {value}" for name, value in rows)]
+    lines = [*map(str, (dump.path, *dump.further_parts)), *(f"  {name:<12} {value}" for name, value in rows)]
     return "\n".join(map(printable, [*lines, *_log(dump, whole_log=whole_log)]))
 
 
@@ -24,6 +24,7 @@ def as_object(dump: Vmcore, *, whole_log: bool) -> dict[str, object]:
     memory, part = dump.memory, dump.part
     return {
         "path": str(dump.path),
+        "further_parts": [str(path) for path in dump.further_parts],
         "size": dump.size,
         "complete": dump.complete,
         "incomplete_because": dump.incomplete_because,
@@ -43,6 +44,13 @@ def as_object(dump: Vmcore, *, whole_log: bool) -> dict[str, object]:
             "pages_of_zeros": memory.zeros,
             "pages_left_out": memory.left_out,
         },
+        "pages_by_kind": dump.kept
+        and [
+            {"kind": pages.kind, "stored": pages.stored, "left_out": pages.left_out}
+            for pages in dump.kept.kinds
+        ],
+        "pages_by_kind_unknown_because": dump.kept_unknown_because,
+        "remarks": dump.kept.remarks if dump.kept else (),
         "kernel_release": dump.kernel_release,
         "build_id": dump.build_id,
         "crash_time": dump.crash_time,
@@ -82,6 +90,9 @@ def _rows(dump: Vmcore, *, whole_log: bool) -> Iterator[tuple[str, str]]:
         yield "memory", _pages(dump.memory.covered, dump.memory)
         yield "stored", _stored(dump.memory)
         yield "left out", _left_out(dump.memory, dump.dump_level)
+    yield "kinds", _kinds(dump)
+    for remark in dump.kept.remarks if dump.kept else ():
+        yield "remark", remark
     yield "VMCOREINFO", words.count(len(dump.vmcoreinfo), "line")
     yield "kernel log", _about_log(dump, whole_log=whole_log)
 
@@ -114,6 +125,16 @@ def _left_out(memory: Memory, dump_level: int | None) -> str:
         return told
     kinds = ", ".join(kinds_left_out(dump_level)) or "nothing"
     return f"{told}; dump level {dump_level} leaves out {kinds}"
+
+
+def _kinds(dump: Vmcore) -> str:
+    if not dump.kept:
+        return f"not judged: {dump.kept_unknown_because}"
+    return "; ".join(
+        f"{pages.kind}: {pages.stored} stored, {pages.left_out} left out"
+        for pages in dump.kept.kinds
+        if pages.stored or pages.left_out
+    )
 
 
 def _taints(letters: str | None) -> str:

@@ -358,6 +358,8 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)
+    for remark in publish.remarks(happened):
+        report.record(remark)
     return happened
 
 

@@ -1,6 +1,5 @@
 """One crash, from a healthy machine to the facts a verdict needs."""
 
-import secrets
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
 
+from kdump_tests.crash.planted import Planted, plant
 from kdump_tests.crash.timeline import Reader, Timeline, read_timeline
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crash.words import LastWords, last_words
@@ -25,6 +25,7 @@ from kdump_tests.guest.shell import Copy
 from kdump_tests.stacks.stack import Artifact, DumpDirectory, Phase, SavedFile, Stack
 from kdump_tests.steps import step
 from kdump_tests.vmcore.inspection import Vmcore, inspect
+from kdump_tests.vmcore.user_data import Sought, find_in_user_data
 
 # How long the trigger may take to be pulled; the panic itself may cut that off.
 _PULL_SECONDS = 10.0
@@ -38,19 +39,21 @@ _CLOCK_TOLERANCE = 20.0
 class Dump:
     """What the capture left: its directory in the guest, and copies of the files here.
 
-    ``vmcore`` holds what is inside the dump, ``log_text`` the saved kernel log's text.
+    ``vmcore`` holds what is inside the dump, ``log_text`` the saved kernel log's text. ``planted`` is where
+    among user data the planted pattern was found.
     """
 
     directory: DumpDirectory
     copies: tuple[tuple[SavedFile, Path], ...]
     vmcore: Vmcore
     log_text: str
+    planted: Sought
     seconds_to_judge: float
 
 
 @dataclass(frozen=True)
 class Crash:
-    """One crash, as facts. ``nonce`` was written to the kernel log just before; no other crash has it.
+    """One crash, as facts. What was ``planted`` just before, no other crash has.
 
     ``cpu`` is the one that the trigger was pulled on, None where nobody chose.
     """
@@ -59,7 +62,7 @@ class Crash:
     trigger: Trigger
     cpu: int | None
     kernel: KernelFacts
-    nonce: str
+    planted: Planted
     guest_time: int  # the guest's clock before the panic, seconds since the epoch
     timeline: Timeline
     boot_id_after: str | None  # None: the machine did not come back
@@ -78,6 +81,11 @@ class Crash:
         if isinstance(self._dump, KdumpVerifyError):
             raise self._dump
         return self._dump
+
+    @property
+    def nonce(self) -> str:
+        """What was written to the kernel log."""
+        return self.planted.nonce
 
     @property
     def said(self) -> LastWords:
@@ -133,18 +141,18 @@ def crash_guest(guest: Guest, kernel: KernelFacts, stack: Stack, trigger: Trigge
     before = stack.dumps(guest.shell, guest.command_deadline())
     guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
     trigger.value.pull.get_ready(guest)
-    nonce = _plant_nonce(guest)
+    planted = plant(guest)
     guest.has_file_port()  # asked now, not while a verdict is waited for
     cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
     with step(guest.name, f"crashing by {trigger}"):
         timeline = _panic(guest, stack, trigger, cpu)
-    boot_id_after, new, dump = _harvest(guest, stack, before, timeline)
+    boot_id_after, new, dump = _harvest(guest, stack, before, timeline, planted)
     return Crash(
         guest=guest.name,
         trigger=trigger,
         cpu=cpu,
         kernel=kernel,
-        nonce=nonce,
+        planted=planted,
         guest_time=guest_time,
         timeline=timeline,
         boot_id_after=boot_id_after,
@@ -152,15 +160,6 @@ def crash_guest(guest: Guest, kernel: KernelFacts, stack: Stack, trigger: Trigge
         log_folder=guest.folder,
         _dump=dump,
     )
-
-
-def _plant_nonce(guest: Guest) -> str:
-    """A line in the kernel log that only this crash can have saved."""
-    nonce = f"kdump-verify nonce {secrets.token_hex(16)}"
-    script = 'echo "$1" > /dev/kmsg; sync'
-    # Also on disk, before the power is as good as cut: the keys by which the guest is entered again.
-    guest.shell.run("sh", "-c", script, "nonce", nonce, until=guest.command_deadline())
-    return nonce
 
 
 def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Timeline:
@@ -182,7 +181,7 @@ def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Tim
 
 
 def _harvest(
-    guest: Guest, stack: Stack, before: tuple[DumpDirectory, ...], timeline: Timeline
+    guest: Guest, stack: Stack, before: tuple[DumpDirectory, ...], timeline: Timeline, planted: Planted
 ) -> tuple[str | None, tuple[DumpDirectory, ...], Dump | KdumpVerifyError]:
     """Enter the machine again and take what the capture left."""
     rebooted = next((event.line for event in timeline.events if event.phase is Phase.REBOOTED), None)
@@ -198,12 +197,14 @@ def _harvest(
         after = stack.dumps(guest.shell, guest.command_deadline())
     new = tuple(directory for directory in after if directory.path not in known)
     try:
-        return boot_id, new, _take(guest, stack, new, timeline)
+        return boot_id, new, _take(guest, stack, new, timeline, planted)
     except KdumpVerifyError as error:
         return boot_id, new, error
 
 
-def _take(guest: Guest, stack: Stack, new: tuple[DumpDirectory, ...], timeline: Timeline) -> Dump:
+def _take(
+    guest: Guest, stack: Stack, new: tuple[DumpDirectory, ...], timeline: Timeline, planted: Planted
+) -> Dump:
     if not new:
         raise timeline.failure("no dump was saved")
     if len(new) > 1:
@@ -221,8 +222,9 @@ def _take(guest: Guest, stack: Stack, new: tuple[DumpDirectory, ...], timeline: 
         begun = time.monotonic()
         (_, log_copy), (_, vmcore_copy) = copies
         inside = inspect(vmcore_copy)
+        found = find_in_user_data(inside, planted.pattern)
         log_text = log_copy.read_text(errors="replace")
-        return Dump(directory, copies, inside, log_text, time.monotonic() - begun)
+        return Dump(directory, copies, inside, log_text, found, time.monotonic() - begun)
 
 
 def _promised(directory: DumpDirectory, artifact: Artifact, timeline: Timeline) -> SavedFile:

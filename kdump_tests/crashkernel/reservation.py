@@ -45,12 +45,27 @@ class Announcement:
     main_at: int | None = None
     low_at: int | None = None
 
+    @property
+    def within(self) -> tuple[tuple[int, int], ...]:
+        """Where what is reserved lies, as starts and ends (excluded) in bytes: there, and nowhere else.
+
+        x86 up to 6.6 and powerpc leave out what is less than a MiB, of the size and of the address: the end
+        may be nearly two MiB further.
+        """
+        unsaid = 2 * MIB if self._speaks_in_mib else 0
+        pieces = ((self.main_at, self.reservation.main), (self.low_at, self.reservation.low))
+        return tuple((at, at + size + unsaid) for at, size in pieces if at is not None and size)
+
+    @property
+    def _speaks_in_mib(self) -> bool:
+        return any(_MAIN_IN_MIB.fullmatch(word) for word in self.words)
+
     def as_told(self, reservation: Reservation) -> Reservation:
         """How this kernel would tell of a reservation.
 
         Linux 6.1 tells whole MiB only; CMA is told like that by all, if they were built with it.
         """
-        if any(_MAIN_IN_MIB.fullmatch(word) for word in self.words):
+        if self._speaks_in_mib:
             reservation = reservation.in_whole_mib
         unsupported = any(_CMA_UNSUPPORTED.fullmatch(word) for word in self.words)
         return replace(reservation, cma=0 if unsupported else reservation.in_whole_mib.cma)

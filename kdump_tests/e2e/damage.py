@@ -2,6 +2,8 @@
 
 import os
 import struct
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +16,8 @@ _LARGEST = 16 * BLOCK
 
 _CUT = r"it ends|needs \d+ bytes|no record holds|starts with|no end marker|ends inside"
 _HEADERS = r"header|VMCOREINFO|notes|starts with|memory of \d+ pages|blocks"
-_LEADS = r"bitmap|descriptor contradicts|page tables lead|it ends"
-_PAGES = r"is damaged|nothing but zeros|page tables lead"
+_LEADS = r"bitmap|descriptor contradicts|page tables lead|memory map|it ends"
+_PAGES = r"is damaged|nothing but zeros|page tables lead|memory map|second bitmap"
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,35 @@ def lost_record(flat: bytes, random: Random) -> Damage:
     return Damage(f"{_CUT}|{_LEADS}", at, flat[end:], len(flat) - (end - at))
 
 
-IMAGE_KINDS: dict[str, Kind] = {kind.__name__: kind for kind in (cut, zeros_that_lead)}
-# The format has no checksum: bytes that changed within a page that did not compress, and pages that changed
-# places with others of their number, contradict nothing.
-UNGUARDED_KINDS: dict[str, Kind] = {
-    kind.__name__: kind for kind in (zeros_in_pages, swap_that_misleads, swap_of_pages, stale)
-}
+def only_in_raw_pages(image: bytes, damage: Damage) -> bool:
+    """Whether all that it changed are bytes of pages that did not compress: there, any bytes are a page."""
+    layout = Layout.of(image)
+    descriptors = struct.iter_unpack("<QIIQ", image[layout.descriptors : layout.pages])
+    starts, ends = array("Q"), array("Q")
+    for at, size, flags, _ in descriptors:
+        if not flags and at != layout.pages:  # what many share is the page of zeros
+            starts.append(at)
+            ends.append(at + size)
+    for at in _changed(image, damage):
+        last = bisect_right(starts, at) - 1
+        if last < 0 or at >= ends[last]:
+            return False
+    return True
+
+
+def _changed(image: bytes, damage: Damage) -> Iterator[int]:
+    """Where bytes are other ones now. Between two blocks that were swapped lie many that are not."""
+    for start in range(0, len(damage.content), BLOCK):
+        new, at = damage.content[start : start + BLOCK], damage.at + start
+        old = image[at : at + len(new)]
+        if old != new:
+            yield from (at + n for n, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+
+
+IMAGE_KINDS: dict[str, Kind] = {kind.__name__: kind for kind in (cut, zeros_that_lead, swap_that_misleads)}
+# What pages hold. zlib sums up what it packs; a page that did not compress is stored as it was, and the
+# format has no sum of it: of the dumps of Debian 12, every hundredth byte.
+PAGE_KINDS: dict[str, Kind] = {kind.__name__: kind for kind in (zeros_in_pages, swap_of_pages, stale)}
 FLATTENED_KINDS: dict[str, Kind] = {kind.__name__: kind for kind in (cut, lost_record)}
 
 

@@ -1,5 +1,6 @@
 """The facts of the rooms as the facts of the report."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -146,6 +147,16 @@ def dump(happened: Crash, report: Path) -> facts.Dump | None:
         panic_message=inside.panic_message or "",
         seconds_to_judge=round(left.seconds_to_judge, 3),
     )
+
+
+def remarks(happened: Crash) -> tuple[facts.Note, ...]:
+    """Captured, but: where the dump is not as its level says."""
+    try:
+        kept = happened.dump.vmcore.kept
+    except KdumpVerifyError:
+        return ()
+    told = kept.remarks if kept else ()
+    return tuple(facts.Note(time.time(), happened.guest, f"captured, but {remark}") for remark in told)
 
 
 def _format(left: Dump) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from kdump_tests.crash.crash import Crash
 from kdump_tests.stacks.stack import Stack
+from kdump_tests.vmcore.printk import seconds_since_boot
 
 
 def test_exactly_one_dump_directory_is_new(crash: Crash) -> None:
@@ -19,7 +20,16 @@ def test_vmcore_is_of_the_kernel_that_ran(crash: Crash) -> None:
     assert crash.dump.vmcore.build_id == crash.kernel.build_id
 
 
+def test_vmcore_keeps_what_its_dump_level_keeps(crash: Crash) -> None:
+    kept = crash.dump.vmcore.kept
+    if kept is None:
+        pytest.skip(f"pages are not told apart: {crash.dump.vmcore.kept_unknown_because}")
+    assert not kept.lost, "; ".join(kept.remarks)
+
+
 def test_vmcore_is_of_the_moment_of_the_panic(crash: Crash) -> None:
+    assert crash.dump.vmcore.crash_time is not None
+    assert crash.dump.vmcore.crash_time >= crash.guest_time
     assert crash.dump.vmcore.crash_time == pytest.approx(crash.panic_time, abs=crash.clock_tolerance)
 
 
@@ -27,6 +37,18 @@ def test_vmcore_is_the_crash_we_caused(crash: Crash) -> None:
     told = crash.said_in(crash.dump.vmcore.kernel_log)
     assert told.are(crash.trigger.value.words), told
     assert told.task == crash.said.task
+
+
+def test_kernel_log_is_of_the_time_when_the_nonce_was_written(crash: Crash) -> None:
+    told = [seconds_since_boot(line) for line in crash.dump.vmcore.kernel_log if crash.nonce in line]
+    assert told == [pytest.approx(crash.planted.uptime, abs=crash.clock_tolerance)]
+
+
+def test_vmcore_holds_what_a_process_kept_in_memory(crash: Crash) -> None:
+    found = crash.dump.planted
+    if found.unknown_because:
+        pytest.skip(f"not judged: {found.unknown_because}")
+    assert found.frame is not None, f"no page of user data holds what process {crash.planted.holder} kept"
 
 
 def test_saved_dmesg_holds_the_panic(crash: Crash) -> None:

@@ -138,7 +138,7 @@ def unpacked(path: Path, method: Method, is_dump: Callable[[bytes], bool]) -> It
                 for chunk in filter(None, stream):
                     if not size and not is_dump(chunk):
                         raise Flaw(f"it is a {method.name} file of something that starts with {chunk[:8]!r}")
-                    _write(copy, size, chunk, path)
+                    write_sparse(copy, size, chunk, path)
                     size += len(chunk)
         except Flaw as found:
             if not size:
@@ -151,7 +151,14 @@ def unpacked(path: Path, method: Method, is_dump: Callable[[bytes], bool]) -> It
         yield Unpacked(Path(copy.name), flaw)
 
 
-def _write(copy: "tempfile._TemporaryFileWrapper[bytes]", offset: int, chunk: bytes, path: Path) -> None:
+def write_sparse(
+    copy: "tempfile._TemporaryFileWrapper[bytes]", offset: int, chunk: bytes, path: Path
+) -> None:
+    """Write what comes out of the file under ``path``.
+
+    Raises:
+        NoSpace: the disk would be full.
+    """
     if chunk.count(0) == len(chunk):
         return  # a hole: what was free memory takes no room
     folder = Path(copy.name).parent

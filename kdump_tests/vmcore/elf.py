@@ -4,18 +4,19 @@ Source: elf(5); write_elf_header() and check_and_modify_elf_headers() of makedum
 """
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kdump_tests.vmcore.flaw import Flaw, Foreign, Torn
 from kdump_tests.vmcore.image import CHUNK, Image, chunks
 from kdump_tests.vmcore.notes import MAX_NOTES, Note, notes
-from kdump_tests.vmcore.shape import Format, Memory, Shape
+from kdump_tests.vmcore.shape import Format, FrameSets, Memory, Shape
 from kdump_tests.vmcore.vmcoreinfo import MAX_SIZE, Vmcoreinfo
 
 MAGIC = b"\x7fELF"
 _64_BIT, _LITTLE_ENDIAN, _ET_CORE, _PN_XNUM = 2, 1, 4, 0xFFFF
-_PT_NULL, _PT_LOAD, _PT_NOTE = 0, 1, 4
+_PT_LOAD, _PT_NOTE = 1, 4
 _OF_PROCESS = {3, 6}  # NT_PRPSINFO and NT_AUXV, which fs/binfmt_elf.c writes and fs/proc/vmcore.c does not
 _INCOMPLETE = 1  # e_flags, makedumpfile.c DUMP_ELF_INCOMPLETE
 
@@ -74,6 +75,39 @@ def shape(image: Image) -> Shape:
     return Shape(Format.ELF, (), vmcoreinfo, flaw, tuple(proof), memory)
 
 
+def frame_sets(image: Image, page_size: int) -> FrameSets:
+    """See FrameSets. Frames that a piece of memory only touches are not of it."""
+    loaded = [segment for segment in _headers(image, _segments(image)) if segment.kind == _PT_LOAD]
+    memory = _Frames(((s.address, s.memory_size) for s in loaded), page_size)
+    saved = _Frames(((s.address, s.file_size) for s in loaded), page_size)
+    return FrameSets(memory.end, lambda frames: (memory.among(frames), saved.among(frames)))
+
+
+class _Frames:
+    """Frames in runs that are in order and apart."""
+
+    def __init__(self, pieces: Iterable[tuple[int, int]], page_size: int) -> None:
+        self._starts, self._ends = list[int](), list[int]()
+        for start, end in _merged(pieces):
+            self._starts.append(-(-start // page_size))
+            self._ends.append(end // page_size)
+
+    @property
+    def end(self) -> int:
+        return max(self._ends, default=0)
+
+    def among(self, frames: range) -> int:
+        """Those of the frames that are here; the first of them is bit 0."""
+        found = 0
+        for index in range(bisect_right(self._ends, frames.start), len(self._starts)):
+            start, end = max(self._starts[index], frames.start), min(self._ends[index], frames.stop)
+            if self._starts[index] >= frames.stop:
+                break
+            if start < end:
+                found |= ((1 << end - start) - 1) << (start - frames.start)
+        return found
+
+
 def _segments(image: Image) -> _Segments:
     header = _HEADER.unpack(image.read(0, _HEADER.size))
     _, bits, order, kind, _, _, _, start, sections, flags, _, entry_size, count, *_ = header
@@ -95,8 +129,8 @@ def _headers(image: Image, segments: _Segments) -> Iterator[_Segment]:
         raise Torn(f"it ends at {missing}, before its {segments.entries} program headers do")
     for chunk in chunks(image, segments.start, segments.end - segments.start, _STEP):
         for kind, _, offset, _, address, file_size, memory_size, _ in _SEGMENT.iter_unpack(chunk):
-            if kind == _PT_NULL:
-                raise Flaw("one of its program headers is empty")
+            if kind not in {_PT_LOAD, _PT_NOTE}:  # neither /proc/vmcore, makedumpfile nor QEMU has others
+                raise Flaw(f"one of its program headers is of type {kind:#x}, which no core of a kernel has")
             yield _Segment(kind, offset, file_size, address, memory_size)
 
 
@@ -132,18 +166,28 @@ def _memory(headers: Sequence[_Segment], vmcoreinfo: Vmcoreinfo) -> Memory:
 
 def _union(pieces: Iterable[tuple[int, int]]) -> int:
     """Bytes in at least one of the pieces, each told as start and size."""
-    total = end = 0
+    return sum(end - start for start, end in _merged(pieces))
+
+
+def _merged(pieces: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The same memory as starts and ends, in order and apart."""
+    run: tuple[int, int] | None = None
     for start, size in sorted(pieces):
-        total += max(start + size - max(start, end), 0)
-        end = max(end, start + size)
-    return total
+        if run and start <= run[1]:
+            run = (run[0], max(run[1], start + size))
+            continue
+        if run:
+            yield run
+        run = (start, start + size)
+    if run:
+        yield run
 
 
 def _prove(image: Image, segments: _Segments, headers: Sequence[_Segment]) -> None:
     """Raise the first flaw. Segments may share bytes: QEMU maps one physical page to several addresses."""
     saved = 0
     for kind, offset, file_size, _, memory_size in headers:
-        if kind not in {_PT_LOAD, _PT_NOTE} or not file_size:
+        if not file_size:
             continue  # makedumpfile leaves a segment without bytes where all its pages were excluded
         if offset < segments.end:
             raise Flaw(f"a segment of {file_size} bytes at {offset} would lie among the headers")

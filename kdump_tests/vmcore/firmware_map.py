@@ -1,19 +1,17 @@
 """Which memory an x86 machine must have had: what its firmware told, as the kernel wrote it to its log.
 
 /proc/vmcore has all of it above 1 MiB, but for what was kept aside for the capture kernel. Source:
-e820__print_table(), e820__range_update() and e820__range_remove() in arch/x86/kernel/e820.c;
-reserve_crashkernel() in arch/x86/kernel/setup.c, since 6.7 in kernel/crash_reserve.c.
+e820__print_table(), e820__range_update() and e820__range_remove() in arch/x86/kernel/e820.c.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 
+from kdump_tests.crashkernel.reservation import parse_boot_log
+from kdump_tests.errors import LabError
+
 _USABLE = re.compile(r"\] BIOS-e820: \[mem 0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})\] usable$")
 _CHANGED = re.compile(r"\] e820: (?:update|remove) \[mem 0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})\]")
-_RESERVED = re.compile(r"\] crashkernel .*reserved: 0x([0-9a-f]{1,16}) - 0x([0-9a-f]{1,16}) ")
-_RESERVED_MIB = re.compile(
-    r"\] Reserving ([0-9]{1,9})MB of (?:low )?memory at ([0-9]{1,9})MB for crashkernel"
-)
 # The map is not the last word: mem= and memmap= change it, and memory for CMA is not told by address.
 _OVERRULED = re.compile(r"user-defined physical RAM map|crashkernel=\S*,cma")
 _LOW = 1 << 20  # kexec leaves out some of the first mebibyte, differently by version
@@ -27,18 +25,15 @@ def memory_that_was(log: Sequence[str]) -> tuple[Piece, ...]:
     """Pieces of memory that must be in a dump; none where the log does not tell."""
     if any(_OVERRULED.search(line) for line in log):
         return ()
+    try:
+        kept_aside = parse_boot_log("\n".join(line for line in log if "crashkernel" in line)).within
+    except LabError:  # it tells of two different ones, or of one that cannot be
+        return ()
     usable = list(_pieces(log, _USABLE))
-    taken = sorted([*_pieces(log, _CHANGED), *_pieces(log, _RESERVED), *_mebibytes(log)])
+    taken = sorted([*_pieces(log, _CHANGED), *kept_aside])
     if max(len(usable), len(taken)) > _MAX_PIECES:
         return ()
     return tuple(piece for start, end in usable for piece in _without(max(start, _LOW), end, taken))
-
-
-def _mebibytes(log: Sequence[str]) -> Iterator[Piece]:
-    for line in log:
-        if match := _RESERVED_MIB.search(line):
-            size, start = int(match[1]) << 20, int(match[2]) << 20
-            yield start, start + size
 
 
 def _pieces(log: Sequence[str], pattern: re.Pattern[str]) -> Iterator[Piece]:

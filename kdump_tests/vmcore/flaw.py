@@ -9,5 +9,13 @@ class Torn(Flaw):
     """Bytes are missing and what is there makes sense: a tool may still read the part that was saved."""
 
 
+class Partial(Torn):
+    """One part of a split dump, whole in itself."""
+
+
+class Unknown(Flaw):
+    """The kernel does not describe this of itself, or not in a way that is understood here."""
+
+
 class Foreign(Flaw):
     """A file that is something else than a dump of a kernel, whole or not."""

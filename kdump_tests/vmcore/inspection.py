@@ -1,24 +1,25 @@
 """The facts of one dump file, each of them looked up inside it: its name proves nothing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from kdump_tests.vmcore import elf, kdump_compressed
-from kdump_tests.vmcore.compressed import method_of, unpacked
+from kdump_tests.vmcore import kdump_compressed
 from kdump_tests.vmcore.firmware_map import memory_that_was
-from kdump_tests.vmcore.flattened import SIGNATURE, FlattenedFile
-from kdump_tests.vmcore.flaw import Flaw, Torn
-from kdump_tests.vmcore.image import PlainFile, not_a_dump, open_file
+from kdump_tests.vmcore.flaw import Flaw, Torn, Unknown
+from kdump_tests.vmcore.kept_pages import KeptPages, MapOfPages, judge
 from kdump_tests.vmcore.log import read_log, read_log_aside
-from kdump_tests.vmcore.memory import Refused, prove_contents
+from kdump_tests.vmcore.memory import Refused, memory_of, prove_contents
+from kdump_tests.vmcore.opened import Opened, open_dump
+from kdump_tests.vmcore.printk_log import describes_log
 from kdump_tests.vmcore.shape import Format, Memory, Part, Shape
 from kdump_tests.vmcore.taint import taints
 from kdump_tests.vmcore.vmcoreinfo import Vmcoreinfo
 
 _PANIC = "Kernel panic - not syncing: "  # kernel/panic.c, before whatever the caller of panic() says
+# Of memory whose map is read by default: 4 GiB, in less than a second.
+_FRAMES_BY_THE_WAY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,15 @@ class Vmcore:
     compression: tuple[str, ...]  # of pages, as the header declares it; empty where pages are as they were
     dump_level: int | None  # of makedumpfile; None where the format does not tell it
     memory: Memory | None
+    kept: KeptPages | None  # None when the memory map was not read
+    kept_unknown_because: str  # one clause; empty when it was
     part: Part | None  # of a split dump; None when it is in one piece
     incomplete_because: str  # one sentence; empty when the dump is complete
     proof: tuple[str, ...]  # what was found to be so, a clause each
     vmcoreinfo: Vmcoreinfo = field(hash=False, repr=False)
     kernel_log: tuple[str, ...] = field(repr=False)
     kernel_log_missing_because: str  # one sentence; empty when the log was read
+    further_parts: tuple[Path, ...] = ()  # of a split dump that was judged as a whole
 
     @property
     def complete(self) -> bool:
@@ -79,19 +83,11 @@ class Vmcore:
         return taints(self.kernel_log)
 
 
-class _File(NamedTuple):
-    """A file with the dump as makedumpfile wrote it, and how it came to be."""
-
-    path: Path
-    file: PlainFile
-    compressed_by: str
-    flaw: Flaw | None
-
-
 def inspect(path: Path, *, pages: bool = False) -> Vmcore:
     """Look into the dump under ``path``. Memory stays bounded; time grows with the number of pages saved.
 
-    That every page is there is proven; that it is undamaged only if ``pages`` are read too: 20000 a second.
+    That every page is there is proven, by the kernel's own memory map too where that is of at most 4 GiB or
+    ``pages`` are asked for; that pages are undamaged only in that case: 20000 a second.
     A dump that was cut short, or is damaged behind its headers, is a Vmcore that is not complete.
 
     Raises:
@@ -99,46 +95,33 @@ def inspect(path: Path, *, pages: bool = False) -> Vmcore:
         BadInput: there is no such file, or it may not be read.
         NoSpace, ToolMissing: it is compressed as a whole and cannot be unpacked here.
     """
-    with open_file(path) as given:
-        try:
-            with _unpacked(path, given) as opened:
-                return _inspect(path, given.size, opened, pages=pages)
-        except Flaw as flaw:
-            raise not_a_dump(path, str(flaw)) from flaw
+    with open_dump(path) as opened:
+        return _inspect(path, opened, pages=pages)
 
 
-@contextmanager
-def _unpacked(path: Path, given: PlainFile) -> Iterator[_File]:
-    method = method_of(given)
-    if method is None:
-        yield _File(path, given, "", None)
-        return
-    with unpacked(path, method, _is_dump) as copy, open_file(copy.path) as file:
-        yield _File(copy.path, file, method.name, copy.flaw)
-
-
-def _inspect(path: Path, size: int, opened: _File, *, pages: bool) -> Vmcore:
-    flattened = FlattenedFile(opened.file) if _magic(opened.file, len(SIGNATURE)) == SIGNATURE else None
-    image = flattened or opened.file
-    shape = _shape(image)
-    flaw = opened.flaw or (flattened and flattened.flaw) or shape.flaw
+def _inspect(path: Path, opened: Opened, *, pages: bool) -> Vmcore:
+    shape, flaw = opened.shape, opened.flaw
     log = _kernel_log(opened.path, shape, flaw)
-    flaw = flaw or log.flaw or _memory_missing(image, shape, log.lines)
-    proof = list(_proof(opened, flattened, shape, log))
+    flaw = flaw or log.flaw or _memory_missing(opened, log.lines)
+    kept = _kept(opened, flaw, at_any_cost=pages)
+    flaw = flaw or kept.flaw
+    proof = list(_proof(opened, log, kept))
     if pages and not flaw:
         try:
-            proof += _contents(opened.path, image, shape)
+            proof += _contents(opened)
         except Flaw as found:
             flaw = found
     return Vmcore(
         path=path,
-        size=size,
+        size=opened.size,
         format=shape.format,
         compressed_by=opened.compressed_by,
-        flattened=flattened is not None,
+        flattened=opened.flattened is not None,
         compression=shape.compression,
         dump_level=shape.dump_level,
         memory=shape.memory,
+        kept=kept.pages,
+        kept_unknown_because=kept.unknown_because,
         part=shape.part,
         incomplete_because=str(flaw or ""),
         proof=tuple(proof),
@@ -148,13 +131,14 @@ def _inspect(path: Path, size: int, opened: _File, *, pages: bool) -> Vmcore:
     )
 
 
-def _memory_missing(image: PlainFile | FlattenedFile, shape: Shape, log: tuple[str, ...]) -> Flaw | None:
+def _memory_missing(opened: Opened, log: tuple[str, ...]) -> Flaw | None:
     """Memory that the machine had by its firmware's word, and the dump knows nothing of."""
-    if shape.format is not Format.KDUMP_COMPRESSED or not shape.memory:
+    memory = opened.shape.memory
+    if opened.shape.format is not Format.KDUMP_COMPRESSED or not memory:
         return None
     for start, end in memory_that_was(log):
-        frames = range(-(-start // shape.memory.page_size), end // shape.memory.page_size)
-        absent = kdump_compressed.first_absent(image, frames)
+        frames = range(-(-start // memory.page_size), end // memory.page_size)
+        absent = kdump_compressed.first_absent(opened.image, frames)
         if absent is not None:
             return Flaw(
                 f"its first bitmap has no page frame {absent}, and the firmware told of memory "
@@ -163,45 +147,29 @@ def _memory_missing(image: PlainFile | FlattenedFile, shape: Shape, log: tuple[s
     return None
 
 
-def _contents(path: Path, image: PlainFile | FlattenedFile, shape: Shape) -> Iterator[str]:
+def _contents(opened: Opened) -> Iterator[str]:
     """What reading every page proves. Pages of an ELF core are as they were, whatever they are."""
+    shape = opened.shape
     if shape.format is not Format.KDUMP_COMPRESSED or not shape.memory:
         return
     zeros = shape.memory.zeros if shape.leaves_out_zeros else None
-    frames = kdump_compressed.saved_frames(image)
-    prove_contents(path, frames, shape.memory.page_size, zeros)
+    frames = kdump_compressed.saved_frames(opened.image)
+    prove_contents(opened.path, frames, shape.memory.page_size, zeros)
     yield "all its pages unpack"
 
 
-def _proof(opened: _File, flattened: FlattenedFile | None, shape: Shape, log: "_Log") -> Iterator[str]:
+def _proof(opened: Opened, log: "_Log", kept: "_Kept") -> Iterator[str]:
     """From the outermost layer to the innermost."""
-    if opened.compressed_by and not opened.flaw:
+    if opened.compressed_by and not opened.unpacking_flaw:
         yield f"its {opened.compressed_by} stream unpacks to its end"
-    if flattened and not flattened.flaw:
-        yield f"its {flattened.records} flattened records lead to the end marker"
-    yield from shape.proof
+    if opened.flattened and not opened.flattened.flaw:
+        yield f"its {opened.flattened.records} flattened records lead to the end marker"
+    yield from opened.shape.proof
     if log.lines:
         yield "the kernel's log lies where its page tables lead"
-
-
-def _is_dump(start: bytes) -> bool:
-    return start.startswith((SIGNATURE, kdump_compressed.SIGNATURE, elf.MAGIC))
-
-
-def _shape(image: PlainFile | FlattenedFile) -> Shape:
-    magic = _magic(image, 8)
-    if magic == kdump_compressed.SIGNATURE:
-        return kdump_compressed.shape(image)
-    if magic[:4] == elf.MAGIC:
-        return elf.shape(image)
-    if isinstance(image, FlattenedFile) and image.flaw is not None:
-        raise image.flaw
-    raise Flaw(f"it starts with {magic!r}, which no dump format does")
-
-
-def _magic(image: PlainFile | FlattenedFile, size: int) -> bytes:
-    missing = image.first_missing(0, size)
-    return image.read(0, size if missing is None else missing)
+    if kept.pages and opened.shape.dump_level is not None:
+        but = f" but for {kept.pages.lost} pages" if kept.pages.lost else ""
+        yield f"all is stored that dump level {opened.shape.dump_level} keeps{but}, by its memory map"
 
 
 class _Log(NamedTuple):
@@ -215,11 +183,9 @@ class _Log(NamedTuple):
 def _kernel_log(path: Path, shape: Shape, flaw: Flaw | None) -> _Log:
     if flaw is not None and not isinstance(flaw, Torn):
         return _Log(missing_because=f"no other tool is given a dump that contradicts itself: {flaw}")
-    if "SYMBOL(prb)" not in shape.vmcoreinfo:
+    if "SYMBOL(prb)" not in shape.vmcoreinfo and not describes_log(shape.vmcoreinfo):
         release = shape.vmcoreinfo.get("OSRELEASE", "unknown")
-        return _Log(
-            missing_because=f"kernel {release} does not describe a printk ring; Linux does since 5.10"
-        )
+        return _Log(missing_because=f"kernel {release} does not describe its log; Linux does since 3.5")
     try:
         return _Log((read_log_aside if flaw else read_log)(path, shape.vmcoreinfo))
     except Refused as refusal:
@@ -233,10 +199,32 @@ def _misplaced(vmcoreinfo: Vmcoreinfo, missing: Flaw) -> Flaw | None:
 
     Two blocks of a bitmap that were swapped leave every page in the file, under another's address.
     """
-    # phys_base is x86_64's alone; elsewhere, and where memory is encrypted, it may be the tool's fault.
-    plain_x86_64 = "NUMBER(phys_base)" in vmcoreinfo and vmcoreinfo.get("NUMBER(sme_mask)", "0") == "0"
-    return (
-        Flaw(f"its kernel's log cannot be read where its page tables lead: {missing}")
-        if plain_x86_64
-        else None
-    )
+    if not vmcoreinfo.is_plain_x86_64:
+        return None
+    return Flaw(f"its kernel's log cannot be read where its page tables lead: {missing}")
+
+
+class _Kept(NamedTuple):
+    """What became of each kind of page, or why that is not known, and what it says of the dump."""
+
+    pages: KeptPages | None = None
+    unknown_because: str = ""
+    flaw: Flaw | None = None
+
+
+def _kept(opened: Opened, flaw: Flaw | None, *, at_any_cost: bool) -> _Kept:
+    if flaw is not None:
+        return _Kept(unknown_because="the dump is not whole")
+    try:
+        map_of_pages = MapOfPages.of(opened.shape.vmcoreinfo, opened.frame_sets)
+    except Unknown as unknown:
+        return _Kept(unknown_because=str(unknown))
+    if map_of_pages.frames > _FRAMES_BY_THE_WAY and not at_any_cost:
+        return _Kept(unknown_because=f"{map_of_pages.frames} page frames take their time: --pages")
+    try:
+        with memory_of(opened.path) as memory:
+            return _Kept(judge(map_of_pages, memory.read, opened.shape.dump_level))
+    except Refused as refusal:
+        return _Kept(unknown_because=str(refusal))
+    except Flaw as found:
+        return _Kept(unknown_because=str(found), flaw=found)

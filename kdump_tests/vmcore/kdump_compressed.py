@@ -5,16 +5,16 @@ All numbers are little-endian and the kernel is a 64-bit one.
 """
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 from kdump_tests.vmcore import pages
-from kdump_tests.vmcore.flaw import Flaw, Torn
-from kdump_tests.vmcore.image import Image
+from kdump_tests.vmcore.flaw import Flaw, Partial, Torn
+from kdump_tests.vmcore.image import Image, chunks
 from kdump_tests.vmcore.notes import vmcoreinfo_note
 from kdump_tests.vmcore.pages import Count, Pages, Proven, count_pages, prove_pages
-from kdump_tests.vmcore.shape import Format, Memory, Part, Shape
+from kdump_tests.vmcore.shape import Format, FrameSets, Memory, Part, Shape
 from kdump_tests.vmcore.vmcoreinfo import MAX_SIZE, PAGE_SIZES, Vmcoreinfo
 
 SIGNATURE = b"KDUMP   "
@@ -146,7 +146,8 @@ def shape(image: Image) -> Shape:
     except Flaw as found:
         flaw = found
     if headers.part and not flaw:
-        flaw = Torn(f"it is one part of a split dump, which holds {_told(headers.part)}; this part is whole")
+        holds = _told(headers.part)
+        flaw = Partial(f"it is one part of a split dump, which holds {holds}; this part is whole")
     if headers.status & _INCOMPLETE:
         # Set by makedumpfile when the disk was full (check_and_modify_kdump_headers); the rest follows.
         flaw = Torn("its header carries makedumpfile's mark of an incomplete dump (status bit 8)")
@@ -165,6 +166,56 @@ def shape(image: Image) -> Shape:
 def first_absent(image: Image, frames: range) -> int | None:
     """See pages.first_absent()."""
     return pages.first_absent(image, _Headers.read(image).pages, frames)
+
+
+def frame_sets(image: Image) -> FrameSets:
+    """See FrameSets."""
+    where = _Headers.read(image).pages
+    return FrameSets(where.max_mapnr, lambda frames: pages.sets_of_frames(image, where, frames))
+
+
+def put_together(parts: Sequence[Image]) -> Iterator[tuple[int, bytes]]:
+    """The dump that was split into these, whole ones in their order, as `makedumpfile --reassemble` does it.
+
+    Bytes, each with the offset where they belong.
+
+    Raises:
+        Flaw: they are not parts of one dump, or not all of it.
+    """
+    headers = [_Headers.read(part) for part in parts]
+    _check_parts(parts, headers)
+    first, image = headers[0], parts[0]
+    size = _SUB_HEADER_SIZE[first.version]
+    head = bytearray(image.read(0, 2 * first.block_size))
+    # In one piece: neither split nor with a range. What was erased is told behind the pages, and left out.
+    for start, end in ((12, 32), (64, 96)):
+        head[first.block_size + start : first.block_size + min(end, size)] = bytes(
+            max(min(end, size) - start, 0)
+        )
+    yield 0, bytes(head)
+    at = len(head)
+    for chunk in chunks(image, at, first.pages.descriptors_at - at):
+        yield at, chunk
+        at += len(chunk)
+    yield from pages.join([(part, each.pages) for part, each in zip(parts, headers, strict=True)])
+
+
+def _check_parts(parts: Sequence[Image], headers: Sequence[_Headers]) -> None:
+    end = 0
+    for number, (image, each) in enumerate(zip(parts, headers, strict=True), 1):
+        if each.part is None:
+            raise Flaw(f"file {number} is no part of a split dump")
+        if each.part.first != end:
+            raise Flaw(f"the parts have the pages up to {end} and from {each.part.first}, not those between")
+        if replace(each, part=None, eraseinfo=(0, 0)) != replace(headers[0], part=None, eraseinfo=(0, 0)):
+            raise Flaw(f"file {number} has other headers than the first: it is a part of another dump")
+        end = each.part.end
+        span = (headers[0].bitmaps_at, headers[0].pages.descriptors_at - headers[0].bitmaps_at)
+        for of_first, of_this in zip(chunks(parts[0], *span), chunks(image, *span), strict=True):
+            if of_first != of_this:
+                raise Flaw(f"file {number} has other bitmaps than the first: it is a part of another dump")
+    if end != headers[0].max_mapnr:
+        raise Flaw(f"the parts have the pages up to {end}, not those up to {headers[0].max_mapnr}")
 
 
 def saved_frames(image: Image) -> Iterator[int]:

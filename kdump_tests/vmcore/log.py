@@ -13,6 +13,7 @@ from pathlib import Path
 from kdump_tests.vmcore.flaw import Flaw
 from kdump_tests.vmcore.memory import Refused, memory_of
 from kdump_tests.vmcore.printk import kernel_log
+from kdump_tests.vmcore.printk_log import describes_log, printk_log
 from kdump_tests.vmcore.vmcoreinfo import Vmcoreinfo
 
 _LONGEST_SECONDS = 60
@@ -25,8 +26,9 @@ def read_log(path: Path, vmcoreinfo: Vmcoreinfo) -> tuple[str, ...]:
         Refused: drgn cannot open the dump.
         Flaw: the log is not in its memory, or not whole.
     """
-    with memory_of(path) as read:
-        return tuple(kernel_log(read, vmcoreinfo))
+    with memory_of(path) as memory:
+        read = printk_log if describes_log(vmcoreinfo) else kernel_log
+        return tuple(read(memory.read, vmcoreinfo))
 
 
 def read_log_aside(path: Path, vmcoreinfo: Vmcoreinfo) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from pathlib import Path
 import drgn
 
 from kdump_tests.vmcore.flaw import Flaw
-from kdump_tests.vmcore.printk import Read
 
 
 class Refused(Flaw):
@@ -37,32 +36,49 @@ def prove_contents(path: Path, frames: Iterable[int], page_size: int, zeros: int
         Refused: drgn cannot open the dump.
         Flaw: a page cannot be unpacked, or there are more pages of zeros than told.
     """
-    program = _opened(path)
+    memory = Memory(_opened(path))
     found = 0
     for frame in frames:
-        with _drgn_errors(f"the page of frame {frame} is damaged"):
-            page = program.read(frame * page_size, page_size, True)
-        found += page.count(0) == page_size
+        found += memory.page(frame, page_size).count(0) == page_size
     if zeros is not None and found != zeros:
         raise Flaw(f"{found} of its pages hold nothing but zeros, and its descriptors tell of {zeros}")
 
 
+class Memory:
+    """What is saved of a crashed kernel's memory."""
+
+    def __init__(self, program: drgn.Program) -> None:
+        self._program = program
+
+    def read(self, address: int, size: int) -> bytes:
+        """Memory by its virtual address.
+
+        Raises:
+            Flaw: it is not in the dump.
+        """
+        with _drgn_errors(f"{size} bytes of memory at {address:#x} cannot be read"):
+            memory: bytes = self._program.read(address, size)
+            return memory
+
+    def page(self, frame: int, size: int) -> bytes:
+        """A page of ``size`` bytes.
+
+        Raises:
+            Flaw: it is not in the dump, or cannot be unpacked.
+        """
+        with _drgn_errors(f"the page of frame {frame} is damaged"):
+            page: bytes = self._program.read(frame * size, size, True)
+            return page
+
+
 @contextmanager
-def memory_of(path: Path) -> Iterator[Read]:
-    """Reads of the memory saved in the dump under ``path``, until the block ends.
+def memory_of(path: Path) -> Iterator[Memory]:
+    """The memory saved in the dump under ``path``, until the block ends.
 
     Raises:
         Refused: drgn cannot open the dump.
-        Flaw: from a read, the memory is not in it.
     """
-    program = _opened(path)
-
-    def read(address: int, size: int) -> bytes:
-        with _drgn_errors(f"{size} bytes of memory at {address:#x} cannot be read"):
-            memory: bytes = program.read(address, size)
-            return memory
-
-    yield read
+    yield Memory(_opened(path))
 
 
 def _opened(path: Path) -> drgn.Program:
@@ -79,7 +95,7 @@ def _opened(path: Path) -> drgn.Program:
 def _drgn_errors(what: str) -> Iterator[None]:
     try:
         yield
-    except (drgn.FaultError, ValueError, OverflowError, LookupError, OSError) as error:
+    except (drgn.FaultError, drgn.BadDataError, ValueError, OverflowError, LookupError, OSError) as error:
         raise Flaw(f"{what}: {error}") from error
     except Exception as error:
         # libkdumpfile's errors arrive as bare Exception (DRGN_ERROR_OTHER); any other type is a bug.

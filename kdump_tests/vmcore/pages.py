@@ -13,7 +13,7 @@ descriptors and pages alone.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kdump_tests.vmcore.flaw import Flaw, Torn
@@ -114,6 +114,32 @@ def prove_pages(image: Image, pages: Pages, count: Count) -> Proven:
     return Proven(end, zeros)
 
 
+def join(parts: Sequence[tuple[Image, Pages]]) -> Iterator[tuple[int, bytes]]:
+    """Descriptors and pages of the whole, of parts that are whole: bytes, each with its offset.
+
+    Every part has its own page of zeros, and the whole has one.
+    """
+    _, whole = parts[0]
+    counts = [count_pages(image, pages) for image, pages in parts]
+    first = whole.descriptors_at + counts[0].saved * _DESCRIPTOR.size
+    end, descriptor_at = first, whole.descriptors_at
+    for (image, pages), count in zip(parts, counts, strict=True):
+        proven = prove_pages(image, pages, count)
+        zeros = proven.end > first and image.read(first, pages.block_size) == bytes(pages.block_size)
+        begin = first + pages.block_size if zeros and end > first else first
+        table = chunks(image, pages.descriptors_at, count.in_part * _DESCRIPTOR.size, _STEP)
+        for chunk in table:
+            moved = bytearray()
+            for offset, size, flags, page_flags in _DESCRIPTOR.iter_unpack(chunk):
+                place = first if zeros and offset == first else offset + end - begin
+                moved += _DESCRIPTOR.pack(place, size, flags, page_flags)
+            yield descriptor_at, bytes(moved)
+            descriptor_at += len(moved)
+        for chunk in chunks(image, begin, proven.end - begin):
+            yield end, chunk
+            end += len(chunk)
+
+
 def first_absent(image: Image, pages: Pages, frames: range) -> int | None:
     """The first of the frames that does not exist by the first bitmap, None if all do."""
     known = range(frames.start, min(frames.stop, pages.max_mapnr))
@@ -125,6 +151,19 @@ def first_absent(image: Image, pages: Pages, frames: range) -> int | None:
             return here.start + (absent & -absent).bit_length() - 1
         first += len(chunk)
     return None if known.stop == frames.stop else max(known.stop, frames.start)
+
+
+def sets_of_frames(image: Image, pages: Pages, frames: range) -> tuple[int, int]:
+    """Which of the frames exist, and which of those were saved: a bit for each, the first is bit 0."""
+    here = range(min(frames.start, pages.max_mapnr), min(frames.stop, pages.max_mapnr))
+    first, end = here.start // 8, -(-here.stop // 8)
+    mask = (1 << len(here)) - 1
+    exist, saved = (
+        int.from_bytes(b"".join(chunks(image, start + first, end - first)), "little") >> here.start % 8
+        & mask
+        for start in (pages.bitmaps_at, pages.bitmaps_at + pages.bitmap_size)
+    )
+    return exist, saved
 
 
 def saved_frames(image: Image, pages: Pages) -> Iterator[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from kdump_tests.vmcore.flaw import Flaw
-from kdump_tests.vmcore.text import printable
+from kdump_tests.vmcore.text import stamped
 from kdump_tests.vmcore.vmcoreinfo import Vmcoreinfo
 
 Read = Callable[[int, int], bytes]
@@ -114,8 +114,16 @@ def kernel_log(read: Read, vmcoreinfo: Vmcoreinfo) -> Iterator[str]:
             size += len(text)
             if size > _MAX_LOG:
                 raise Flaw(f"its kernel log is longer than {_MAX_LOG} characters")
-            stamp = f"[{time // 10**9:5d}.{time // 1000 % 10**6:06d}] "
-            yield from (stamp + printable(line) for line in text.split("\n"))
+            yield from stamped(time, text)
+
+
+def seconds_since_boot(line: str) -> float:
+    """The time of a line as kernel_log() gives it.
+
+    Raises:
+        ValueError: it has none.
+    """
+    return float(line.partition("]")[0].removeprefix("["))
 
 
 def _text(read: Read, ring: _Ring, record: int, begin: int, next_: int, length: int) -> str | None:

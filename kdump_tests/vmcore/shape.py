@@ -1,5 +1,6 @@
 """What a reader of a dump format finds: the format's own facts, and the first flaw."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,6 +46,17 @@ class Memory:
     stored: int
     zeros: int | None
     left_out: int
+
+
+@dataclass(frozen=True)
+class FrameSets:
+    """Of which page frames below ``max_mapnr`` a dump is: asked for frames that follow each other.
+
+    ``of`` answers with those that exist and those that are stored, as bits: the first frame is bit 0.
+    """
+
+    max_mapnr: int
+    of: Callable[[range], tuple[int, int]]
 
 
 @dataclass(frozen=True)

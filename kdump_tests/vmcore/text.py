@@ -1,5 +1,13 @@
 """Text that came with a dump: whoever wrote it may have meant it for the terminal of whoever reads it."""
 
+from collections.abc import Iterator
+
+
+def stamped(nanoseconds: int, text: str) -> Iterator[str]:
+    """The lines of a log record as dmesg prints them, each with the record's time."""
+    stamp = f"[{nanoseconds // 10**9:5d}.{nanoseconds // 1000 % 10**6:06d}] "
+    yield from (stamp + printable(line) for line in text.split("\n"))
+
 
 def printable(line: str) -> str:
     r"""The line with all that is not to be printed as ``\x1b``. Tabs stay."""

@@ -54,6 +54,12 @@ class Vmcoreinfo(Mapping[str, str]):
         """In bytes."""
         return self._number("PAGESIZE", 10, _MAX_STRUCT)
 
+    @property
+    def is_plain_x86_64(self) -> bool:
+        """Whether memory that cannot be read is the dump's fault; elsewhere it may be the tool's."""
+        # phys_base is x86_64's alone; sme_mask is not 0 where memory is encrypted.
+        return "NUMBER(phys_base)" in self and self.get("NUMBER(sme_mask)", "0") == "0"
+
     def symbol(self, name: str) -> int:
         """The virtual address of a kernel symbol, KASLR included."""
         return self._number(f"SYMBOL({name})", 16, 1 << 64)
@@ -66,7 +72,15 @@ class Vmcoreinfo(Mapping[str, str]):
         """The offset in bytes of ``struct.member``."""
         return self._number(f"OFFSET({member})", 10, _MAX_STRUCT)
 
-    def _number(self, key: str, base: int, limit: int) -> int:
+    def length(self, array: str) -> int:
+        """How many elements an array has."""
+        return self._number(f"LENGTH({array})", 10, 1 << 32)
+
+    def number(self, name: str) -> int:
+        """A constant of the kernel's. It may be negative, as the values of page._mapcount are."""
+        return self._number(f"NUMBER({name})", 10, 1 << 63, least=-1 << 63)
+
+    def _number(self, key: str, base: int, limit: int, least: int = 0) -> int:
         text = self.get(key)
         if text is None:
             raise Flaw(f"its VMCOREINFO has no {key}")
@@ -74,6 +88,6 @@ class Vmcoreinfo(Mapping[str, str]):
             number = int(text, base)
         except ValueError as error:
             raise Flaw(f"its VMCOREINFO says {key}={text[:40]}, which is no number") from error
-        if not 0 <= number < limit:
+        if not least <= number < limit:
             raise Flaw(f"its VMCOREINFO says {key}={text[:40]}, which cannot be")
         return number

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from kdump_tests.crash.crash import Crash, Dump
+from kdump_tests.crash.planted import Planted
 from kdump_tests.crash.timeline import Timeline
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crash.words import Task
@@ -28,7 +29,7 @@ def crash(spoken: Sequence[str], dump: Any) -> Crash:
         trigger=Trigger.NMI,
         cpu=None,
         kernel=KernelFacts("6.1.0", "00", "", "b1"),
-        nonce=NONCE,
+        planted=Planted(NONCE, b"", 300, 58.0),
         guest_time=0,
         timeline=Timeline((), (), None, "console.log", "", tuple(spoken)),
         boot_id_after="b2",

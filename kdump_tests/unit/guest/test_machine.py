@@ -18,11 +18,12 @@ from kdump_tests.sizes import GIB
 from kdump_tests.unit.guest.described import built_image
 
 BOOTS = b"[    0.000000] Linux version 6.1.0\r\n[    1.0] Run /init as init process\r\n"
+PATIENT = Accelerator("kvm", "a story", 1.0)
 # So fast a host that patience ends in a fraction of a second.
 FAST = Accelerator("kvm", "a story", 0.002)
 
 
-def guest_with(console: Console, accelerator: Accelerator = FAST) -> Guest:
+def guest_with(console: Console, accelerator: Accelerator = PATIENT) -> Guest:
     return Guest(
         name="debian-12-1G",
         spec=GuestSpec("debian-12", GIB, None),
@@ -39,6 +40,13 @@ def guest_with(console: Console, accelerator: Accelerator = FAST) -> Guest:
 def guest(tmp_path: Path) -> Iterator[Guest]:
     console = Console(tmp_path / "console.log")
     yield guest_with(console)
+    console.close()
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Guest]:
+    console = Console(tmp_path / "console.log")
+    yield guest_with(console, FAST)
     console.close()
 
 
@@ -94,16 +102,16 @@ def test_boot_that_fails_is_told_by_its_decisive_line(
     shell.connect.assert_not_called()
 
 
-def test_boot_that_stalls_is_told_with_its_last_lines(guest: Guest) -> None:
-    prints(guest, BOOTS)
+def test_boot_that_stalls_is_told_with_its_last_lines(impatient: Guest) -> None:
+    prints(impatient, BOOTS)
     with pytest.raises(GuestNotReached, match="debian-12-1G: the boot ends") as failure:
-        guest.reach(0)
+        impatient.reach(0)
     assert failure.value.facts["last lines"].endswith("Run /init as init process")
 
 
-def test_machine_that_prints_nothing_is_told_as_such(guest: Guest) -> None:
+def test_machine_that_prints_nothing_is_told_as_such(impatient: Guest) -> None:
     with pytest.raises(GuestNotReached, match="the first line"):
-        guest.reach(0)
+        impatient.reach(0)
 
 
 def test_machine_that_ends_while_it_boots_is_lost(guest: Guest) -> None:
@@ -114,11 +122,10 @@ def test_machine_that_ends_while_it_boots_is_lost(guest: Guest) -> None:
     assert failure.value.facts["console"] == str(guest.console.record)
 
 
-def test_login_of_an_earlier_boot_does_not_count(guest: Guest) -> None:
-    prints(guest, BOOTS + b"kdump-guest login: \r\n")
-    guest.reach(0)
+def test_login_of_an_earlier_boot_does_not_count(impatient: Guest) -> None:
+    prints(impatient, BOOTS + b"kdump-guest login: \r\n")
     with pytest.raises(GuestNotReached, match="the first line"):
-        guest.reach(guest.console.end)
+        impatient.reach(impatient.console.end)
 
 
 def test_ssh_that_does_not_answer_is_told_with_the_console(guest: Guest, shell: NonCallableMock) -> None:

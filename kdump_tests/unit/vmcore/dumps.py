@@ -53,6 +53,8 @@ class KdumpCompressed:
         release: str = RELEASE,
         eraseinfo: bytes = b"",
         method: int = 1,
+        dump_level: int = 31,
+        part: tuple[int, int] | None = None,
     ) -> None:
         bitmap_size = -(-max_mapnr // 8 // PAGE) * PAGE
         note_bytes = notes(vmcoreinfo)
@@ -64,7 +66,9 @@ class KdumpCompressed:
 
         data = bytes(PAGE)  # the page of zeros comes first
         descriptors = b""
-        for pfn in sorted(pages):
+        first, end = part or (0, max_mapnr)
+        split = 1 if part else split
+        for pfn in sorted(pfn for pfn in pages if first <= pfn < end):
             page, flags = zlib.compress(pages[pfn]), method
             if len(page) >= PAGE:
                 page, flags = pages[pfn], 0
@@ -96,8 +100,8 @@ class KdumpCompressed:
         )
         sub_header = struct.pack(
             "<QiiQQQQQQQQQQQ",
-            *(0, 31, split, 0, 0, vmcoreinfo_at, len(vmcoreinfo), NOTES_AT, len(note_bytes)),
-            *(*erased, 0, 8 if split else 0, max_mapnr),
+            *(0, dump_level, split, 0, 0, vmcoreinfo_at, len(vmcoreinfo), NOTES_AT, len(note_bytes)),
+            *(*erased, *(part or (0, 8 if split else 0)), max_mapnr),
         )
         self.image = b"".join(
             [
@@ -105,7 +109,7 @@ class KdumpCompressed:
                 (sub_header + note_bytes).ljust(sub_blocks * PAGE, b"\0"),
                 ((1 << max_mapnr) - 1).to_bytes(bitmap_size, "little"),
                 saved.to_bytes(bitmap_size, "little"),
-                descriptors + data + eraseinfo,
+                descriptors.ljust(self.pages_at - self.descriptors, b"\0") + data + eraseinfo,
             ]
         )
 

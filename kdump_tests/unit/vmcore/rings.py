@@ -1,4 +1,4 @@
-"""A printk ring in memory, written as kernel/printk/printk_ringbuffer.c writes it."""
+"""The kernel's log in memory, as kernel/printk/printk_ringbuffer.c writes it, and as printk.c did before."""
 
 import struct
 from dataclasses import dataclass, field
@@ -28,6 +28,8 @@ _LAYOUT = {
     "OFFSET(prb_data_ring.data)": 8,
 }
 _RING, _DESCRIPTORS, _INFOS, _TEXT = 0x100, 0x1000, 0x2000, 0x3000
+
+_RECORD, _BUFFER = 24, 0x1000
 
 
 @dataclass
@@ -85,6 +87,58 @@ class SyntheticRing:
         arrays = (self.base + _DESCRIPTORS, self.base + _INFOS)
         struct.pack_into("<QQQQ", self.memory, _RING + 64, *arrays, self.head_id or 0, self.tail_id or 0)
         struct.pack_into("<I", self.memory, _RING + 64 + 48, self.count_bits)
+        return bytes(self.memory)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Memory, which must be asked for within bounds."""
+        start = address - self.base
+        assert 0 <= start <= start + size <= len(self.memory), f"read of {size} bytes at {address:#x}"
+        return self.finished()[start : start + size]
+
+
+@dataclass
+class SyntheticRecords:
+    """The log of a kernel before 5.10: a buffer of ``size`` bytes, whose oldest records make room."""
+
+    base: int = 0xFFFF_FFFF_8101_0000
+    size: int = 512
+    name: str = "printk_log"  # "log" up to 3.10
+    memory: bytearray = field(default_factory=lambda: bytearray(0x4000))
+    first: int = 0
+    next: int = 0
+    _kept: list[int] = field(default_factory=list)  # where the records begin
+
+    def say(self, text: bytes, *, at: float = 1.0) -> None:
+        """Append one record. Its buffer wraps where there is no room for it and a header of length 0."""
+        length = -(-(_RECORD + len(text)) // 8) * 8
+        if self.next + length + _RECORD > self.size:
+            self._forget(self.next, self.size)
+            struct.pack_into("<H", self.memory, _BUFFER + self.next + 12, 0)
+            self.next = 0
+        self._forget(self.next, self.next + length + _RECORD)
+        place = _BUFFER + self.next
+        struct.pack_into("<QxxxxHH", self.memory, place, int(at * 1e9), length, len(text))
+        self.memory[place + _RECORD : place + _RECORD + len(text)] = text
+        self._kept.append(self.next)
+        self.next += length
+        self.first = self._kept[0]
+
+    def _forget(self, start: int, end: int) -> None:
+        self._kept = [at for at in self._kept if not start <= at < end]
+
+    def vmcoreinfo(self) -> dict[str, str]:
+        """A layout that no kernel has."""
+        symbols = {"log_buf": 0, "log_buf_len": 8, "log_first_idx": 12, "log_next_idx": 16}
+        told = {f"SYMBOL({name})": f"{self.base + at:x}" for name, at in symbols.items()}
+        told[f"SIZE({self.name})"] = str(_RECORD)
+        return told | {
+            f"OFFSET({self.name}.{member})": str(at)
+            for member, at in (("ts_nsec", 0), ("len", 12), ("text_len", 14))
+        }
+
+    def finished(self) -> bytes:
+        """All of the memory."""
+        struct.pack_into("<QIII", self.memory, 0, self.base + _BUFFER, self.size, self.first, self.next)
         return bytes(self.memory)
 
     def read(self, address: int, size: int) -> bytes:
