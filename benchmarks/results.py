@@ -34,7 +34,7 @@ def table(rows: Sequence[Row]) -> str:
 def record(title: str, command: str, text: str) -> None:
     """Replace the section of that title."""
     section = (
-        f"## {title}\n\n`.venv/bin/python {command}`, {datetime.now(UTC):%Y-%m-%d}: {_here()}.\n\n{text}\n"
+        f"## {title}\n\n`.venv/bin/python {command}`, {datetime.now(UTC):%Y-%m-%d}: {here()}.\n\n{text}\n"
     )
     before = RESULTS.read_text() if RESULTS.exists() else "# What the suite costs\n"
     head, *sections = before.split("\n## ")
@@ -42,7 +42,8 @@ def record(title: str, command: str, text: str) -> None:
     RESULTS.write_text("\n".join([head.rstrip() + "\n", *sorted([*kept, section])]))
 
 
-def _here() -> str:
+def here() -> str:
+    """The machine and the versions."""
     qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True)
     machine = f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {_cpu()}"
     versions = [

@@ -15,9 +15,10 @@ from kdump_tests.guest.hypervisor import EMBEDDED
 from kdump_tests.guest.image import Image
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import GIB, format_size, parse_size
-from kdump_tests.stacks import STACKS
+from kdump_tests.stacks import STACKS, dump_disk, dump_server
 from kdump_tests.stacks.kdump_conf import KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.stack import Stack, check_settings
+from kdump_tests.stacks.topology import Topology
 from kdump_tests.stacks.translation import Translation, Untranslated
 from kdump_tests.validation import Strict, faults
 
@@ -68,6 +69,7 @@ class Plan(Strict):
     connect: str = EMBEDDED
     cold: bool = False
     triggers: Annotated[tuple[Trigger, ...], pydantic.BeforeValidator(_triggers)] = (Trigger.SYSRQ_C,)
+    nfs_version: Annotated[int, pydantic.Field(ge=3, le=4)] = 4
     kdump_conf: Path | None = None
     kdump_settings: Annotated[dict[str, str], pydantic.BeforeValidator(_settings)] = pydantic.Field(
         default_factory=dict
@@ -94,11 +96,14 @@ class Plan(Strict):
                     reason=f"crashkernel={plan.crashkernel} is asked for, and a policy stands in for auto",
                     way_out="leave one of them out",
                 )
+        check_settings(plan.stack, plan.settings)
         for memory in plan.memory:
             plan.spec(memory, None)  # is it a machine at all?
         check_request(plan.crashkernel, plan.memory)
-        check_settings(plan.stack, plan.settings)
-        plan.stack.configured(plan.settings)
+        if remote := plan.configured_stack.remote:
+            dump_server.require_known(remote)
+        if mount := plan.mount:
+            dump_disk.require_known(mount.partition)
         return plan
 
     @cached_property
@@ -109,6 +114,27 @@ class Plan(Strict):
             BadInput: no guest boots the image.
         """
         return STACKS[Image.load(self.image).guest_stack()]
+
+    @cached_property
+    def configured_stack(self) -> Stack:
+        """The same with the settings of this plan.
+
+        Raises:
+            BadInput: with them, nobody could look for dumps.
+        """
+        return self.stack.configured(self.settings)
+
+    @property
+    def topology(self) -> Topology:
+        """Which guests a crash takes."""
+        if remote := self.configured_stack.remote:
+            return remote.topology
+        return Topology.DISK_DUMP if self.mount else Topology.LOCAL_DUMP
+
+    @property
+    def mount(self) -> dump_disk.Mount | None:
+        """The disk that ``--kdump-conf`` names for dumps."""
+        return self._translation.mount
 
     @cached_property
     def configuration(self) -> KdumpConfig | None:
@@ -142,7 +168,7 @@ class Plan(Strict):
     def key(self) -> str:
         """Short, and the same for plans whose guests do the same things."""
         asked = (self.image, self.crashkernel, self.policy, *self.kernel_arguments, self.vcpus, self.cold)
-        return " ".join(map(str, asked))
+        return " ".join(map(str, (*asked, self.topology)))
 
     def booted(self, host: int) -> tuple[int, ...]:
         """The tiers that a host of so many bytes boots whole.
@@ -197,6 +223,8 @@ class Plan(Strict):
             crashkernel=crashkernel,
             vcpus=self.vcpus,
             kernel_arguments=self.kernel_arguments,
+            disks=(dump_disk.DISK,) if self.mount else (),
+            links=(dump_server.LINK,) if self.configured_stack.remote else (),
         )
 
     def shown(self) -> dict[str, str]:
@@ -214,4 +242,5 @@ class Plan(Strict):
             "libvirt": self.connect,
             "guests": "booted cold" if self.cold else "forked from saved states",
             "triggers": ", ".join(map(str, self.triggers)),
+            "dumps": str(self.topology),
         }

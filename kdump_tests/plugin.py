@@ -14,6 +14,7 @@ from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crashkernel.probe import ask
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
 from kdump_tests.errors import LabError, NotArmed
+from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.crashkernel_parameter import Choice, CrashkernelParameter, choose
 from kdump_tests.guest.facts import KernelFacts, Witnesses, kernel_facts, witnesses
@@ -28,7 +29,10 @@ from kdump_tests.session import hooks, publish
 from kdump_tests.session.suite import SuiteSession
 from kdump_tests.session.worker import Worker
 from kdump_tests.sizes import format_size
+from kdump_tests.stacks import dump_disk
+from kdump_tests.stacks import dump_server as dump_servers
 from kdump_tests.stacks.core_collector import Makedumpfile
+from kdump_tests.stacks.dump_server import DumpServer
 from kdump_tests.stacks.stack import KdumpState, Stack
 from kdump_tests.steps import Step, announce, step
 
@@ -67,12 +71,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kdump-conf", metavar="PATH",
         help="how the guests' kdump is configured, in the language of /etc/kdump.conf whatever their "
-             "distribution; what it has no word for is skipped by name",
+             "distribution; what it has no word for is skipped by name. A target on a host called "
+             "dump-server is a second guest",
     )  # fmt: skip
     group.addoption(
         "--kdump-setting", metavar="NAME=VALUE", action="append", default=[],
         help="a setting of the guests' kdump, in the words of its own configuration file; may be repeated",
     )  # fmt: skip
+    group.addoption(
+        "--nfs-version", metavar="3|4", help="what the dump server of an NFS target speaks (default: 4)"
+    )
     group.addoption(
         "--trigger", metavar="LIST|all",
         help=f"how the kernel is crashed, each time in a guest of its own: {', '.join(map(str, Trigger))} "
@@ -117,6 +125,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a plan that cannot be carried out before anything else happens."""
     option = config.option
+    config.addinivalue_line(
+        "markers", "topology(*where): a test for crashes whose dumps are kept there alone"
+    )
     config.stash[_WORKER] = worker = Worker.of_this_process(config)
     if worker:
         config.pluginmanager.register(worker, "kdump-verify worker")
@@ -132,6 +143,7 @@ def pytest_configure(config: pytest.Config) -> None:
             connect=option.connect,
             cold=option.cold,
             triggers=option.trigger,
+            nfs_version=option.nfs_version,
             kdump_conf=option.kdump_conf,
             kdump_settings=tuple(option.kdump_setting),
         )
@@ -158,6 +170,15 @@ def _tiers(fixtures: Sequence[str], plan: Plan, host: int) -> list[GuestSpec]:
     if not dumping:
         return [plan.spec(memory, None) for memory in plan.booted(host)]
     return [spec for spec in plan.crashes(host) if plan.trigger(spec).dumps in dumping.values()]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Nothing is said of guests that this plan does not have."""
+    here = config.stash[_PLAN].topology
+    marks = {item: item.get_closest_marker("topology") for item in items}
+    elsewhere = [item for item, mark in marks.items() if mark and here not in mark.args]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -278,9 +299,7 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
             session.stop(error)
         session.tell_accelerator(lab.accelerator)
         session.tell_prediction(chosen)
-        yield Laboratory(
-            lab, image, plan.stack.configured(plan.settings), chosen, plan.settings, _makedumpfile(plan)
-        )
+        yield Laboratory(lab, image, plan.configured_stack, chosen, plan.settings, _makedumpfile(plan))
 
 
 def _makedumpfile(plan: Plan) -> Makedumpfile | None:
@@ -297,6 +316,9 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     spec = replace(wanted, crashkernel=parameter.passed)
     folder = report.guest_folder(spec.name)
     with laboratory.lab.guest(spec, laboratory.image, folder, laboratory.armed) as guest:
+        if plan.mount:
+            with step(guest.name, f"making {plan.mount.partition}"):
+                dump_disk.prepare(guest, plan.mount)
         if plan.settings:
             laboratory.configure(guest, plan.settings)
         seen = Tier(
@@ -330,6 +352,22 @@ def probed(request: pytest.FixtureRequest, laboratory: Laboratory) -> ProbedTier
 
 
 @pytest.fixture(scope="session")
+def dump_server(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Iterator[DumpServer]:
+    """The second guest, to which the first one sends its dump."""
+    plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
+    lab, spec = laboratory.lab, dump_servers.spec_for(tier.guest.spec)
+    folder = report.guest_folder(spec.name)
+    image = ImageStore(default_cache()).get(dump_servers.IMAGE)
+    with lab.guest(spec, image, folder, dump_servers.listens) as guest:
+        report.record(publish.dump_server_booted(guest, kernel_facts(guest), tier.guest, report.folder))
+        with step(guest.name, "becoming a dump server"):
+            server = dump_servers.serve(
+                guest, tier.guest, laboratory.stack, lab.run.host_key, plan.nfs_version
+            )
+        yield server
+
+
+@pytest.fixture(scope="session")
 def crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Crash:
     """One crash that must leave a dump, for all tests: they only look."""
     return _crash(request, laboratory, tier)
@@ -353,8 +391,10 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
     trigger = plan.trigger(tier.guest.spec)
     if impossible := trigger.impossible_because(tier.guest):
         pytest.skip(impossible)
-    request.config.hook.pytest_kdump_before_crash(guest=tier.guest)
-    happened = crash_guest(tier.guest, tier.kernel, laboratory.stack, trigger)
+    server: DumpServer | None = request.getfixturevalue("dump_server") if laboratory.stack.remote else None
+    request.config.hook.pytest_kdump_before_crash(guest=tier.guest, dump_server=server)
+    keeper = server.guest if server else None
+    happened = crash_guest(tier.guest, tier.kernel, laboratory.stack, trigger, keeper)
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)
@@ -367,3 +407,17 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
 def stack(laboratory: Laboratory) -> Stack:
     """The kdump implementation of the image."""
     return laboratory.stack
+
+
+@pytest.fixture(scope="session")
+def mount(request: pytest.FixtureRequest) -> dump_disk.Mount | None:
+    """The disk that dumps are saved to, where there is one."""
+    return request.config.stash[_PLAN].mount
+
+
+@pytest.fixture(scope="session")
+def collector(laboratory: Laboratory) -> Makedumpfile:
+    """How makedumpfile was asked to be called; else there is nothing to hold a dump against."""
+    if laboratory.makedumpfile is None:
+        pytest.skip("no options of makedumpfile were asked for in kdump.conf")
+    return laboratory.makedumpfile

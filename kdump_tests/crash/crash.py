@@ -30,6 +30,8 @@ from kdump_tests.vmcore.user_data import Sought, find_in_user_data
 # How long the trigger may take to be pulled; the panic itself may cut that off.
 _PULL_SECONDS = 10.0
 _FETCH_SECONDS = 600.0
+# Filling a memory takes the longest; of the reference machine.
+_PREPARE_SECONDS = 180.0
 # Between the question for the guest's time and the trigger lie two commands, the answer is in whole
 # seconds. Two crashes of one machine lie further apart than this: it has to boot in between.
 _CLOCK_TOLERANCE = 20.0
@@ -130,23 +132,27 @@ class Crash:
         return _CLOCK_TOLERANCE
 
 
-def crash_guest(guest: Guest, kernel: KernelFacts, stack: Stack, trigger: Trigger) -> Crash:
+def crash_guest(
+    guest: Guest, kernel: KernelFacts, stack: Stack, trigger: Trigger, keeper: Guest | None = None
+) -> Crash:
     """Panic a guest, whose ``kernel`` is known, and watch it until it is back or clearly won't be.
 
+    ``keeper`` is the guest that dumps are sent to, on which they are looked for; without one they stay.
     What went wrong with the capture is in the result, not raised: the tests judge it.
 
     Raises:
         GuestLost: the machine panicked unasked, or the trigger did nothing.
     """
-    before = stack.dumps(guest.shell, guest.command_deadline())
+    keeper = keeper or guest
+    before = stack.dumps(keeper.shell, keeper.command_deadline())
+    _prepare(guest, trigger)
     guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
-    trigger.value.pull.get_ready(guest)
     planted = plant(guest)
-    guest.has_file_port()  # asked now, not while a verdict is waited for
+    keeper.has_file_port()  # asked now, not while a verdict is waited for
     cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
     with step(guest.name, f"crashing by {trigger}"):
         timeline = _panic(guest, stack, trigger, cpu)
-    boot_id_after, new, dump = _harvest(guest, stack, before, timeline, planted)
+    boot_id_after, new, dump = _harvest(guest, keeper, stack, before, timeline, planted)
     return Crash(
         guest=guest.name,
         trigger=trigger,
@@ -162,10 +168,17 @@ def crash_guest(guest: Guest, kernel: KernelFacts, stack: Stack, trigger: Trigge
     )
 
 
+def _prepare(guest: Guest, trigger: Trigger) -> None:
+    """All that takes its time, while there is time."""
+    recipe = trigger.value
+    recipe.pull.get_ready(guest)
+    if recipe.prepare:
+        until = guest.deadline(_PREPARE_SECONDS, f"it is ready for {trigger}")
+        guest.shell.run("sh", "-e", "-c", recipe.prepare, until=until)
+
+
 def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Timeline:
     recipe = trigger.value
-    if recipe.prepare:
-        guest.shell.run("sh", "-e", "-c", recipe.prepare, until=guest.command_deadline())
     start = guest.console.end
     until = guest.deadline(_PULL_SECONDS, "the trigger is pulled")
     begun = time.monotonic()
@@ -181,29 +194,46 @@ def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Tim
 
 
 def _harvest(
-    guest: Guest, stack: Stack, before: tuple[DumpDirectory, ...], timeline: Timeline, planted: Planted
+    guest: Guest,
+    keeper: Guest,
+    stack: Stack,
+    before: tuple[DumpDirectory, ...],
+    timeline: Timeline,
+    planted: Planted,
 ) -> tuple[str | None, tuple[DumpDirectory, ...], Dump | KdumpVerifyError]:
-    """Enter the machine again and take what the capture left."""
-    rebooted = next((event.line for event in timeline.events if event.phase is Phase.REBOOTED), None)
-    if rebooted is None:
-        return None, (), timeline.failure("no dump can be looked for: the machine did not come back")
-    with step(guest.name, "entering the machine again"):
-        try:
-            guest.reach(guest.console.index_of(rebooted))
-        except (GuestNotReached, GuestLost) as error:
-            return None, (), error
-        boot_id = guest.boot_id()
-        known = {directory.path for directory in before}
-        after = stack.dumps(guest.shell, guest.command_deadline())
+    """Enter the machine again and take what the capture left; what it sent away is there in any case."""
+    boot_id, absent = _enter_again(guest, timeline)
+    if absent and keeper is guest:
+        return None, (), absent
+    known = {directory.path for directory in before}
+    after = stack.dumps(keeper.shell, keeper.command_deadline())
     new = tuple(directory for directory in after if directory.path not in known)
     try:
-        return boot_id, new, _take(guest, stack, new, timeline, planted)
+        return boot_id, new, _take(guest, keeper, stack, new, timeline, planted)
     except KdumpVerifyError as error:
         return boot_id, new, error
 
 
+def _enter_again(guest: Guest, timeline: Timeline) -> tuple[str | None, KdumpVerifyError | None]:
+    """The id of its new boot, or why it has none."""
+    rebooted = next((event.line for event in timeline.events if event.phase is Phase.REBOOTED), None)
+    if rebooted is None:
+        return None, timeline.failure("no dump can be looked for: the machine did not come back")
+    with step(guest.name, "entering the machine again"):
+        try:
+            guest.reach(guest.console.index_of(rebooted))
+        except (GuestNotReached, GuestLost) as error:
+            return None, error
+        return guest.boot_id(), None
+
+
 def _take(
-    guest: Guest, stack: Stack, new: tuple[DumpDirectory, ...], timeline: Timeline, planted: Planted
+    guest: Guest,
+    keeper: Guest,
+    stack: Stack,
+    new: tuple[DumpDirectory, ...],
+    timeline: Timeline,
+    planted: Planted,
 ) -> Dump:
     if not new:
         raise timeline.failure("no dump was saved")
@@ -216,8 +246,8 @@ def _take(
     log = _promised(directory, stack.artifacts.dmesg, timeline)
     folder = guest.folder / "dump"
     folder.mkdir(mode=0o700)
-    with step(guest.name, f"fetching {directory.path}"):
-        copies = _fetch(guest, directory, (log, vmcore), folder)
+    with step(keeper.name, f"fetching {directory.path}"):
+        copies = _fetch(keeper, directory, (log, vmcore), folder)
     with step(guest.name, "looking into the vmcore"):
         begun = time.monotonic()
         (_, log_copy), (_, vmcore_copy) = copies

@@ -144,6 +144,7 @@ class Reader:
             (Phase.LOGIN, SSH_NEAR),
         )
         self._failed = markers.failed
+        self._goes_on = markers.goes_on
         self.events: list[Event] = []
         self.faults: list[Fault] = []
         self.progress: float | None = None
@@ -172,14 +173,16 @@ class Reader:
 
     def _take(self, line: Line) -> bool:
         if fault := self._fault(line):
-            self.faults.append(fault)
+            # What is prevented already is not told again: a capture may try many times.
+            if fault.fatal or fault.prevented not in {known.prevented for known in self.faults} - {None}:
+                self.faults.append(fault)
             return True
         if progress := _PROGRESS.search(line.text):
             self.progress = float(progress[1])
             return self.phase is Phase.DUMP_STARTED
         phase = next((phase for phase, pattern in self._awaited() if pattern.search(line.text)), None)
         if phase is None:
-            return False
+            return self._seen(Phase.CAPTURE_KERNEL) and bool(self._goes_on.search(line.text))
         if self.phase is None and not self._begins(phase, line):
             raise GuestLost("the guest panicked or rebooted before it was told to", decisive_line=line.text)
         self.events.append(Event(phase, line.at - self._begun, line))

@@ -19,6 +19,12 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
     yield from _runner(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def module_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """The same, for the one run of a module."""
+    yield from _runner(tmp_path_factory.mktemp("module"))
+
+
 @pytest.fixture(scope="session")
 def good_run(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteRun]:
     """The main job as it is, once for all tests."""

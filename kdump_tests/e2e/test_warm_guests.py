@@ -14,7 +14,7 @@ import pytest
 from kdump_tests.e2e.suite_runs import Runner, SuiteRun
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.image import BuiltImage
-from kdump_tests.report.facts import Crash, Dump, GuestBooted, Note, StepDone
+from kdump_tests.report.facts import GuestBooted, Note, StepDone
 
 # No crash: what is looked at here is how the guest comes to be.
 _LOOK = ("--memory=1G", "-k", "service or reservation")
@@ -162,26 +162,3 @@ def _groups_of(controller: int) -> Iterator[psutil.Process]:
                     yield process
         time.sleep(0.02)
     raise AssertionError("no group has started a guest")
-
-
-def test_other_settings_on_a_warm_guest_are_those_of_the_crash(runner: Runner, tmp_path: Path) -> None:
-    conf = tmp_path / "kdump.conf"
-    conf.write_text("path /srv/dumps\ncore_collector makedumpfile -c -d 17\nextra_modules virtio_blk\n")
-    append = "reset_devices systemd.unit=kdump-tools-dump.service nr_cpus=1 irqpoll kdump_verify=here"
-    run = runner.run(
-        "--memory=1G",
-        f"--kdump-conf={conf}",
-        f"--kdump-setting=KDUMP_CMDLINE_APPEND={append}",
-    )
-    assert run.exit_status == 0, run.output
-    assert "set KDUMP_COREDIR, MAKEDUMP_ARGS, KDUMP_CMDLINE_APPEND: capture kernel loaded anew" in steps(run)
-    (crash,) = (fact for fact in run.facts if isinstance(fact, Crash))
-    lines = {phase.name: phase.line for phase in crash.phases}
-    assert "kdump_verify=here" in lines["capture kernel started"]
-    assert "makedumpfile -c -d 17" in lines["dump started"]
-    (dump,) = (fact for fact in run.facts if isinstance(fact, Dump))
-    assert dump.path.startswith("/srv/dumps/")
-    # The level keeps user data, so what a process kept in memory was judged too.
-    assert run.verdicts["test_vmcore_holds_what_a_process_kept_in_memory"].outcome == "passed"
-    (skipped,) = (verdict for verdict in run.verdicts.values() if verdict.outcome == "skipped")
-    assert "extra_modules: kdump-tools has no setting for modules" in skipped.message

@@ -45,6 +45,11 @@ def mac_address(guest: str, link: Link) -> str:
     return "52:54:00:" + hashlib.sha256(f"{guest}/{link.name}".encode()).digest()[:3].hex(":")
 
 
+def pci_address(spec: GuestSpec, link: Link) -> str:
+    """Where the guest finds the device of a private link, below /sys/bus/pci/devices."""
+    return f"0000:00:{_FIRST_SLOT + 1 + spec.links.index(link):02x}.0"
+
+
 def domain_xml(
     spec: GuestSpec, name: str, image: BuiltImage, accelerator: Accelerator, wiring: Wiring
 ) -> str:

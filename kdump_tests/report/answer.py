@@ -16,7 +16,7 @@ OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "error", "skipped")
 class Answer:
     """One word, and the reason in one line."""
 
-    word: Literal["Yes", "No", "Not known", "probed only", "none can be"]
+    word: Literal["Yes", "No", "Not known", "probed only", "none can be", "dump server"]
     because: str
 
 
@@ -32,6 +32,8 @@ def answer_for(guest: GuestStory, run: Run) -> Answer:
             return Answer("probed only", "its kernel said what it would keep aside, nothing crashed")
         if guest.cannot_dump:
             return Answer("none can be", f"as foreseen: {guest.crashes[-1].foreseen}")
+        if kept_for := [boot.keeps_dumps_of for boot in guest.boots if boot.keeps_dumps_of]:
+            return Answer("dump server", f"it keeps the dumps of {kept_for[0]}, whose checks judge them")
     return _judge((guest,), run.ended)
 
 

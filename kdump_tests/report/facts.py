@@ -19,7 +19,7 @@ What the guests run on; every duration was allowed to take ``time_factor`` times
 A guest is up. ``crashkernel_requested`` is what the plan says, ``crashkernel_passed`` what the kernel
 was given, ``crashkernel_because`` why these differ. ``boot_seconds`` runs from power on, or from the
 start of the fork, to a shell; ``origin`` says which of the two it was, ``origin_because`` why, or what is
-known of the state it was forked from::
+known of the state it was forked from. ``keeps_dumps_of`` names the guest whose dump server it is::
 
     {"kind": "guest_booted", "guest": "debian-13-2G", "image": "debian-13", "image_digest": "sha256:6c1f",
      "memory": 2147483648, "vcpus": 2, "kernel_release": "6.12.57+deb13-amd64",
@@ -27,7 +27,8 @@ known of the state it was forked from::
      "boot_id": "b1e0c5d2-5a5e-4a53-8d7c-0b9f6a2f1c11", "folder": "guests/debian-13-2G",
      "crashkernel_requested": "auto", "crashkernel_passed": "192M",
      "crashkernel_because": "auto is unknown to this kernel; Debian's own default instead",
-     "origin": "fork of a saved state", "origin_because": "saved 2026-11-23 09:38:56 UTC"}
+     "origin": "fork of a saved state", "origin_because": "saved 2026-11-23 09:38:56 UTC",
+     "keeps_dumps_of": ""}
 
 How much was kept aside for the capture kernel on that much memory, by up to five witnesses: the policy
 (``expected``), kexec_crash_size, /proc/iomem, the boot log, and what the same kernel said to ``probe``,
@@ -149,6 +150,7 @@ class GuestBooted:
     crashkernel_because: str
     origin: str = ""  # reports from before there were forks have neither
     origin_because: str = ""
+    keeps_dumps_of: str = ""  # the guest that sends its dumps to this one
 
 
 @dataclass(frozen=True)

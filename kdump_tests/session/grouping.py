@@ -9,6 +9,7 @@ from kdump_tests.fleet.group import Group, Need
 from kdump_tests.guest.image import Image
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import MIB
+from kdump_tests.stacks import dump_server
 
 # What is expected of a group that never ran here, on the reference machine: it crashes a guest, or looks.
 _CRASH_SECONDS = 90.0
@@ -46,21 +47,32 @@ def _group(
     probed = [each for each in (_asked_for(test, "probed") for test in tests) if each]
     crashes = any({"crash", "lost_crash"}.intersection(getattr(test, "fixturenames", ())) for test in tests)
     seconds = _CRASH_SECONDS if crashes else _LOOK_SECONDS if spec else _PROBE_SECONDS * len(probed)
+    guests = _guests_of(spec, tests)
     some = spec or next(iter(probed), None)
     return Group(
         name=name,
         tests=tuple(test.nodeid for test in tests),
         need=Need(
             memory=_PROCESS_MEMORY
-            + (spec.real_memory if spec else max(map(_real_memory_of_a_probe, probed), default=0)),
+            + sum(guest.real_memory for guest in guests)
+            + (0 if spec else max(map(_real_memory_of_a_probe, probed), default=0)),
             # Under TCG each CPU of a guest is a thread that takes a core whole, and so does a probe.
-            cores=min(spec.vcpus, cores) if spec else bool(probed),
+            cores=min(sum(guest.vcpus for guest in guests), cores) if spec else bool(probed),
             accelerator=accelerator,
             architecture=Image.load(some.image).architecture if some else "",
             image=some.image if some else "",
         ),
         seconds=took.get(history(name, len(tests)), seconds),
     )
+
+
+def _guests_of(spec: GuestSpec | None, tests: Iterable[pytest.Item]) -> tuple[GuestSpec, ...]:
+    """The guest, and its dump server where a test takes that too: the two are placed together."""
+    if spec is None:
+        return ()
+    used = {fixture for test in tests for fixture in getattr(test, "fixturenames", ())}
+    sends = bool(spec.links) and bool(used & {"crash", "lost_crash", "dump_server"})
+    return (spec, dump_server.spec_for(spec)) if sends else (spec,)
 
 
 def _real_memory_of_a_probe(spec: GuestSpec) -> int:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from kdump_tests.crash.crash import Crash, Dump
@@ -10,7 +11,7 @@ from kdump_tests.crash.words import LastWords
 from kdump_tests.crashkernel.matrix import boundaries
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
 from kdump_tests.errors import KdumpVerifyError
-from kdump_tests.guest.crashkernel_parameter import Choice, CrashkernelParameter
+from kdump_tests.guest.crashkernel_parameter import NONE, Choice, CrashkernelParameter
 from kdump_tests.guest.facts import KernelFacts, Witnesses
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.machine import Guest
@@ -39,6 +40,13 @@ def guest_booted(
         origin=guest.origin.value,
         origin_because=guest.origin_because,
     )
+
+
+def dump_server_booted(guest: Guest, kernel: KernelFacts, client: Guest, report: Path) -> facts.GuestBooted:
+    """A guest that keeps the dumps of another one; it is not crashed, so nothing is kept aside in it."""
+    because = f"it keeps the dumps of {client.name}, and is not crashed"
+    booted = guest_booted(guest, kernel, CrashkernelParameter(NONE, None, because), report)
+    return replace(booted, keeps_dumps_of=client.name)
 
 
 def reservation(

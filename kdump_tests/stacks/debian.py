@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, LabError, NotArmed
-from kdump_tests.guest.shell import Shell
+from kdump_tests.guest.shell import Output, Shell
 from kdump_tests.stacks.kdump_conf import KdumpConfig
 from kdump_tests.stacks.listing import dump_directories
 from kdump_tests.stacks.stack import (
@@ -20,6 +20,7 @@ from kdump_tests.stacks.stack import (
     ReadWhen,
     Rearmed,
 )
+from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.stacks.translation import Translation, to_debian
 
 _SERVICE = "kdump-tools.service"
@@ -27,37 +28,99 @@ _LOADED = "/sys/kernel/kexec_crash_loaded"
 _CONFIGURATION = "/etc/default/kdump-tools"
 # What a shell that reads the configuration takes for the value of each name, NUL after each.
 _TELL = r""". "$0"; for name; do eval "printf '%s\\0' \"\$$name\""; done"""
-# KDUMP_COREDIR's default.
+# KDUMP_COREDIR's default, and SSH_KEY's.
 _CORE_DIRECTORY = "/var/crash"
+_KEY = "/root/.ssh/kdump_id_rsa"
+
+_LOCAL_FILE_SYSTEMS = re.compile(r"Reached target .*local-fs\.target|Reached target Local File Systems")
+_DMESG_SAVED = (Phase.DMESG_SAVED, re.compile(r"saved dmesg content (in|via FTP in) "))
+# Also `cp`, its fallback: what counts is that /proc/vmcore is being read.
+_RUNNING = re.compile(r"running makedumpfile .*\| *compress|running cp /proc/vmcore")
+_SENDING = re.compile(r"sending (makedumpfile .* )?/proc/vmcore (to|via FTP to) ")
+_DUMP_SAVED = (Phase.DUMP_SAVED, re.compile(r"saved vmcore (in|via FTP in) "))
+# makedumpfile's own word counts: kdump-config takes the status of the pipe's last part, so it calls
+# a dump saved when makedumpfile failed and `cat` or ssh did not (1.8.1 to 1.10.9).
+_FAILED = r"makedumpfile Failed\.|failed to save (vmcore|dmesg content) (in|via FTP in) "
+
+# A capture that sends has to bring up the network, and to find the other machine there.
+_NETWORK_COMES = re.compile(
+    rf"{_LOCAL_FILE_SYSTEMS.pattern}|Reached target .*network-online\.target|"
+    "Reached target Network is Online|Network not reachable; will try"
+)
+
+_MARKERS: Mapping[Topology, Markers] = MappingProxyType(
+    {
+        Topology.LOCAL_DUMP: Markers(
+            phases=(
+                (Phase.TARGET_MOUNTED, _LOCAL_FILE_SYSTEMS),
+                _DMESG_SAVED,
+                (Phase.DUMP_STARTED, _RUNNING),
+                _DUMP_SAVED,
+            ),
+            failed=re.compile(_FAILED),
+        ),
+        Topology.NFS_DUMP: Markers(
+            phases=(
+                (Phase.TARGET_MOUNTED, re.compile(r"Dumping to NFS mountpoint ")),
+                _DMESG_SAVED,
+                (Phase.DUMP_STARTED, _RUNNING),
+                _DUMP_SAVED,
+            ),
+            failed=re.compile(
+                rf"{_FAILED}|Unable to (mount|write to the) remote NFS directory |mount\.nfs: access denied"
+            ),
+            goes_on=_NETWORK_COMES,
+        ),
+        # Nothing is said of the login that made the directory, but without it the log is not even read.
+        # ssh's words come with every try, kdump-config's after the last.
+        Topology.SSH_DUMP: Markers(
+            phases=(
+                (Phase.TARGET_MOUNTED, re.compile(r"running makedumpfile --dump-dmesg ")),
+                _DMESG_SAVED,
+                (Phase.DUMP_STARTED, _SENDING),
+                _DUMP_SAVED,
+            ),
+            failed=re.compile(
+                rf"{_FAILED}|Unable to reach remote server |Permission denied \(|"
+                "Host key verification failed"
+            ),
+            goes_on=_NETWORK_COMES,
+        ),
+        # Each file is a login of its own, and the first that is told of is the log's.
+        Topology.FTP_DUMP: Markers(
+            phases=(_DMESG_SAVED, (Phase.DUMP_STARTED, _SENDING), _DUMP_SAVED),
+            failed=re.compile(rf"{_FAILED}|ftpput: "),
+            goes_on=_NETWORK_COMES,
+        ),
+    }
+)
+
+_COMPRESSED = r"(\.(bz2|gz|lz4|xz))?"
+# The dump is written through a shell redirection, so the umask decides: 0644, where makedumpfile itself
+# would have made it 0600. That is what 1.8.1 to 1.10.9 do, and what is held against them.
+_VMCORE_MODE, _DMESG_MODE = 0o644, 0o600
+
+
+def _artifacts(remote: Remote | None) -> Artifacts:
+    if remote and remote.topology is Topology.FTP_DUMP:
+        # No directory is made, and vsftpd's umask is 077.
+        return Artifacts(
+            vmcore=Artifact(re.compile(rf"\S+-dump\.\d{{12}}{_COMPRESSED}"), 0o600, remote.user),
+            dmesg=Artifact(re.compile(r"\S+-dmesg\.\d{12}"), 0o600, remote.user),
+        )
+    owner = remote.user if remote else "root"
+    return Artifacts(
+        vmcore=Artifact(re.compile(rf"dump\.\d{{12}}{_COMPRESSED}"), _VMCORE_MODE, owner),
+        dmesg=Artifact(re.compile(r"dmesg\.\d{12}"), _DMESG_MODE, owner),
+    )
 
 
 class Debian:
     """The capture kernel boots the ordinary root file system into kdump-tools-dump.service, which saves."""
 
     name = "debian"
-
-    markers = Markers(
-        phases=(
-            (
-                Phase.TARGET_MOUNTED,
-                re.compile(r"Reached target .*local-fs\.target|Reached target Local File Systems"),
-            ),
-            (Phase.DMESG_SAVED, re.compile(r"saved dmesg content in ")),
-            # Also `cp`, its fallback: what counts is that /proc/vmcore is being read.
-            (Phase.DUMP_STARTED, re.compile(r"running makedumpfile .*\| *compress|running cp /proc/vmcore")),
-            (Phase.DUMP_SAVED, re.compile(r"saved vmcore in ")),
-        ),
-        # makedumpfile's own word counts: kdump-config takes the status of the pipe's last part, so it calls
-        # a dump saved when makedumpfile failed and `cat` did not (1.8.1 to 1.10.9).
-        failed=re.compile(r"makedumpfile Failed\.|failed to save (vmcore|dmesg content) in "),
-    )
-
-    artifacts = Artifacts(
-        # Written through a shell redirection, so the umask decides: 0644, where makedumpfile itself
-        # would have made it 0600. That is what 1.8.1 to 1.10.9 do, and what is held against them.
-        vmcore=Artifact(re.compile(r"dump\.\d{12}(\.(bz2|gz|lz4|xz))?"), 0o644),
-        dmesg=Artifact(re.compile(r"dmesg\.\d{12}"), 0o600),
-    )
+    markers = _MARKERS[Topology.LOCAL_DUMP]
+    artifacts = _artifacts(None)
 
     # kdump-config's own word where the command line has no crashkernel=, else kexec's.
     says_nothing_is_kept_aside = re.compile(
@@ -68,37 +131,42 @@ class Debian:
     settings: Mapping[str, ReadWhen] = MappingProxyType(
         {
             "FTP": ReadWhen.CAPTURING,
+            "FTP_PASSWORD": ReadWhen.CAPTURING,
+            "FTP_USER": ReadWhen.CAPTURING,
+            "HOSTTAG": ReadWhen.CAPTURING,
             "KDUMP_CMDLINE": ReadWhen.LOADING,
             "KDUMP_CMDLINE_APPEND": ReadWhen.LOADING,
+            "KDUMP_COMPRESSION": ReadWhen.CAPTURING,
             "KDUMP_COREDIR": ReadWhen.CAPTURING,
             "KDUMP_KEXEC_ARGS": ReadWhen.LOADING,
             "KDUMP_DUMP_DMESG": ReadWhen.CAPTURING,
             "KDUMP_FAIL_CMD": ReadWhen.CAPTURING,
             "MAKEDUMP_ARGS": ReadWhen.CAPTURING,
             "NFS": ReadWhen.CAPTURING,
+            "NFS_RETRANS": ReadWhen.CAPTURING,
+            "NFS_TIMEO": ReadWhen.CAPTURING,
             "SSH": ReadWhen.CAPTURING,
             "SSH_KEY": ReadWhen.CAPTURING,
         }
     )
 
-    def __init__(self, core_directory: str = _CORE_DIRECTORY) -> None:
-        self.core_directory = core_directory
+    def __init__(self, core_directory: str = _CORE_DIRECTORY, remote: Remote | None = None) -> None:
+        self.core_directory = remote.folder if remote else core_directory
+        self.remote = remote
+        if remote:
+            self.markers, self.artifacts = _MARKERS[remote.topology], _artifacts(remote)
 
     def translate(self, config: KdumpConfig) -> Translation:
         """/etc/default/kdump-tools."""
         return to_debian(config)
 
     def configured(self, settings: Mapping[str, str]) -> "Debian":
-        """Another KDUMP_COREDIR. What is sent to another machine cannot be looked for yet."""
-        if elsewhere := [name for name in ("FTP", "NFS", "SSH") if settings.get(name)]:
-            raise BadInput(
-                f"{elsewhere[0]}={settings[elsewhere[0]]} sends dumps to where nobody looks for them yet",
-                way_out="a path on the guest's own disk",
-            )
+        """Another KDUMP_COREDIR, or another machine."""
         directory = settings.get("KDUMP_COREDIR") or _CORE_DIRECTORY
         if not directory.startswith("/"):
             raise BadInput(f"KDUMP_COREDIR={directory} is not a full path")
-        return Debian(directory.rstrip("/") or "/")
+        directory = directory.rstrip("/") or "/"
+        return Debian(directory, _remote(settings, directory))
 
     def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
         """As the shell reads the file; empty where it says nothing."""
@@ -152,9 +220,72 @@ class Debian:
         words = ("--boot", "--unit", _SERVICE, "--output=cat", "--lines=20")
         return shell.attempt("journalctl", *words, until=until).stdout.strip()
 
+    def propagate(self, shell: Shell, until: Deadline) -> None:
+        """`kdump-config propagate`."""
+        done = shell.attempt("kdump-config", "propagate", until=until)
+        if done.status != 0:
+            raise NotArmed(
+                f"kdump-config could not propagate its key to {self.remote}",
+                it_says=f"{done.stdout}{done.stderr}".strip(),
+            )
+
+    def try_remote(self, shell: Shell, until: Deadline) -> Output:
+        """With the very words of kdump-config, but that nobody waits for a password or for long."""
+        remote = self.remote
+        assert remote
+        match remote.topology:
+            case Topology.SSH_DUMP:
+                patience = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
+                ssh = ("ssh", *patience, "-i", remote.key, f"{remote.user}@{remote.host}")
+                return shell.attempt(*ssh, "true", until=until)
+            case Topology.NFS_DUMP:
+                mount = 'mount -t nfs -o nolock -o tcp -o soft -o timeo=50 "$1" /mnt && umount /mnt'
+                return shell.attempt("sh", "-c", mount, "try", f"{remote.host}:{remote.folder}", until=until)
+            case _:
+                ftp = ("busybox", "ftpget", "-u", remote.user, "-p", remote.password, remote.host)
+                return shell.attempt(*ftp, "/dev/null", "/etc/hostname", until=until)
+
+    def sender_of(self, directory: DumpDirectory) -> str:
+        """What stands before the time of the crash, in the directory's name or over FTP in the files'."""
+        if self.remote and self.remote.topology is Topology.FTP_DUMP:
+            return directory.files[0].name.rpartition("-")[0]
+        return directory.path.rsplit("/", 1)[-1].rpartition("-")[0]
+
     def dumps(self, shell: Shell, until: Deadline) -> tuple[DumpDirectory, ...]:
-        """Directories named YYYYMMDDHHMM; kdump-tools keeps other files of its own beside them."""
+        """Directories named YYYYMMDDHHMM, behind the sender's name if there is one.
+
+        kdump-tools keeps other files of its own beside them.
+        """
+        if self.remote and self.remote.topology is Topology.FTP_DUMP:
+            beside = dump_directories(shell, self.core_directory.rpartition("/")[0] or "/", until)
+            return tuple(each for each in beside if each.path == self.core_directory and each.files)
+        named = re.compile(r"\S+-\d{12}" if self.remote else r"\d{12}")
         found = dump_directories(shell, self.core_directory, until)
-        return tuple(
-            directory for directory in found if re.fullmatch(r"\d{12}", directory.path.rsplit("/", 1)[-1])
-        )
+        return tuple(each for each in found if named.fullmatch(each.path.rsplit("/", 1)[-1]))
+
+
+def _remote(settings: Mapping[str, str], directory: str) -> Remote | None:
+    """Where SSH, NFS or FTP send to."""
+    named = [name for name in ("SSH", "NFS", "FTP") if settings.get(name)]
+    if not named:
+        return None
+    if len(named) > 1:
+        raise BadInput(f"{' and '.join(named)}: kdump-tools would save to each, and one is looked at")
+    setting = f"{named[0]}={settings[named[0]]}"
+    by_hostname = settings.get("HOSTTAG") == "hostname"
+    if named[0] == "SSH":
+        user, at, host = settings["SSH"].partition("@")
+        if not (at and user and host):
+            raise BadInput(f"{setting} is not of the form USER@HOST")
+        key = settings.get("SSH_KEY") or _KEY
+        return Remote(Topology.SSH_DUMP, host, directory, user, key, by_hostname=by_hostname)
+    host, _, folder = settings[named[0]].partition(":")
+    if not folder.startswith("/") or not folder.strip("/"):
+        raise BadInput(f"{setting} is not of the form HOST:/FOLDER")
+    folder = folder.rstrip("/")
+    if named[0] == "NFS":
+        return Remote(Topology.NFS_DUMP, host, folder, by_hostname=by_hostname)
+    user, password = settings.get("FTP_USER", ""), settings.get("FTP_PASSWORD", "")
+    if not (user and password):
+        raise BadInput(f"{setting} needs FTP_USER and FTP_PASSWORD: nobody takes anonymous uploads here")
+    return Remote(Topology.FTP_DUMP, host, folder, user, password=password, by_hostname=by_hostname)

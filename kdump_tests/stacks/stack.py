@@ -1,5 +1,6 @@
 """What every kdump implementation can be asked, whatever it is called and however it is configured."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,8 +9,9 @@ from typing import Protocol
 
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput
-from kdump_tests.guest.shell import Shell
+from kdump_tests.guest.shell import Output, Shell
 from kdump_tests.stacks.kdump_conf import KdumpConfig
+from kdump_tests.stacks.topology import Remote
 from kdump_tests.stacks.translation import Translation
 
 
@@ -51,10 +53,12 @@ class Markers:
     """What a stack's capture environment prints as it reaches a phase, and when something fails in one.
 
     What failed while the kernel log was saved, or the dump, was not saved, whatever is printed later.
+    ``goes_on`` tells of a step between two phases where that is a long way.
     """
 
     phases: tuple[tuple[Phase, Pattern[str]], ...]
     failed: Pattern[str]
+    goes_on: Pattern[str] = re.compile(r"(?!)")
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ class Stack(Protocol):
     artifacts: Artifacts
     settings: Mapping[str, ReadWhen]  # of its configuration file, by name
     says_nothing_is_kept_aside: Pattern[str]  # in the service's account
+    remote: Remote | None  # where dumps are sent to; None when they stay
 
     def translate(self, config: KdumpConfig) -> Translation:
         """A configuration of kdump.conf in the stack's own settings, and what it has no word for."""
@@ -171,5 +176,18 @@ class Stack(Protocol):
     def state(self, shell: Shell, until: Deadline) -> KdumpState:
         """Ask the service and the kernel."""
 
+    def propagate(self, shell: Shell, until: Deadline) -> None:
+        """Bring the key by which dumps are sent to the machine that takes them, the stack's own way.
+
+        Raises:
+            NotArmed: the stack could not.
+        """
+
+    def try_remote(self, shell: Shell, until: Deadline) -> Output:
+        """Enter the machine that takes the dumps as the capture will, and leave nothing there."""
+
+    def sender_of(self, directory: DumpDirectory) -> str:
+        """The machine that sent a dump, as the stack wrote it beside the time; empty where it stayed."""
+
     def dumps(self, shell: Shell, until: Deadline) -> tuple[DumpDirectory, ...]:
-        """Every dump directory at the target, oldest first."""
+        """Every dump directory at the target, oldest first; ``shell`` is of the machine that keeps them."""

@@ -6,11 +6,12 @@ that as their default, so one configuration leaves nothing of another.
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeAlias
 
 from kdump_tests.stacks.core_collector import Command, Compression, Makedumpfile
+from kdump_tests.stacks.dump_disk import Mount
 from kdump_tests.stacks.dump_target import DracutMount, Nfs, Partition, Raw, RootDisk, Ssh, Virtiofs
 from kdump_tests.stacks.kdump_conf import FailureAction, FinalAction, KdumpConfig
 
@@ -28,11 +29,18 @@ class Untranslated:
 
 @dataclass(frozen=True)
 class Translation:
-    """Settings by name. With anything untranslated they do not do what the configuration says."""
+    """Settings by name. With anything untranslated they do not do what the configuration says.
+
+    ``mount`` is what /etc/fstab has to say for them, where the stack saves below a path alone.
+    """
 
     settings: Mapping[str, str]
     untranslated: tuple[Untranslated, ...]
+    mount: Mount | None = None
 
+
+# kdump-tools boots the ordinary system to save a dump, so its table of file systems is in force.
+_MOUNT_POINT = "/mnt/kdump"
 
 # Settings, and what is left over.
 _Part: TypeAlias = tuple[dict[str, str], list[Untranslated]]
@@ -41,8 +49,10 @@ _Part: TypeAlias = tuple[dict[str, str], list[Untranslated]]
 def to_debian(config: KdumpConfig) -> Translation:
     """/etc/default/kdump-tools. Read in kdump-config and its init script of 1.8.1 and 1.10.9."""
     settings = dict.fromkeys(("KDUMP_COREDIR", "SSH", "SSH_KEY", "NFS", "FTP"), "")
-    parts = (_debian_target(config), _debian_collector(config), _debian_failure(config))
-    return _joined(settings, parts, _without_hooks(config), _never(config, "kdump-tools"), _resets(config))
+    mount = _debian_mount(config)
+    parts = (_debian_target(config, mount), _debian_collector(config), _debian_failure(config))
+    others = (_without_hooks(config), _never(config, "kdump-tools"), _resets(config))
+    return replace(_joined(settings, parts, *others), mount=mount)
 
 
 def to_suse(config: KdumpConfig) -> Translation:
@@ -62,8 +72,16 @@ def _joined(settings: dict[str, str], parts: tuple[_Part, ...], *others: list[Un
     return Translation(MappingProxyType(settings), tuple(each for left in leftovers for each in left))
 
 
-def _debian_target(config: KdumpConfig) -> _Part:
+def _debian_mount(config: KdumpConfig) -> Mount | None:
+    if not isinstance(config.target, Partition):
+        return None
+    return Mount(config.target, _MOUNT_POINT, f"{_MOUNT_POINT}/{config.path.strip('/')}".rstrip("/"))
+
+
+def _debian_target(config: KdumpConfig, mount: Mount | None) -> _Part:
     key = {"SSH_KEY": config.sshkey or ""}
+    if mount:
+        return {"KDUMP_COREDIR": mount.folder, **key}, []
     relative = Untranslated("path", "KDUMP_COREDIR is a full path")
     match config.target:
         case RootDisk():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdump_tests.cli import main
-from kdump_tests.unit.vmcore.crashed_machine import crashed_machine
+from kdump_tests.unit.vmcore.crashed_machine import FIRST, crashed_machine, machine_with_users
 from kdump_tests.unit.vmcore.dumps import RELEASE, VMCOREINFO, KdumpCompressed, elf_core, flattened
 from kdump_tests.unit.vmcore.rings import SyntheticRing
 
@@ -67,6 +67,36 @@ def test_memory_of_a_core_is_counted_once(path: Path, capsys: pytest.CaptureFixt
     page = page_of(path, capsys)
     assert (page["memory"], page["stored"]) == ("5 pages, 20.0 KiB", "3 pages, 12.0 KiB")
     assert page["left out"] == "2 pages, 8.0 KiB"
+
+
+def test_pages_are_told_by_kind(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    users = {FIRST + 25: bytes(range(256)) * 16}
+    path.write_bytes(machine_with_users(SyntheticRing(), users, dump_level=31).image)
+    assert page_of(path, capsys)["kinds"] == (
+        "free pages: 0 stored, 7 left out; user data: 0 stored, 1 left out; "
+        "memory of the kernel's own: 24 stored, 0 left out"
+    )
+    main(["inspect", "--json", str(path)])
+    (dump,) = json.loads(capsys.readouterr().out)
+    counted = {kind.pop("kind"): kind for kind in dump["pages_by_kind"]}
+    assert counted["user data"] == {"stored": 0, "left_out": 1}
+    assert (dump["remarks"], dump["pages_by_kind_unknown_because"]) == ([], "")
+
+
+def test_pages_that_an_older_makedumpfile_lost_are_told(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dump = machine_with_users(SyntheticRing(), {}, dump_level=31, loses_slab=True)
+    path.write_bytes(dump.image)
+    page = page_of(path, capsys)
+    assert page["complete"].endswith("that dump level 31 keeps but for 1 pages, by its memory map")
+    assert page["remark"].startswith("1 pages of the kernel's own are left out: this makedumpfile is older")
+
+
+def test_pages_of_an_unknown_kernel_are_not_told_by_kind(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert page_of(path, capsys)["kinds"] == "not judged: its VMCOREINFO has no SIZE(mem_section)"
 
 
 def test_pages_are_read_if_asked(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

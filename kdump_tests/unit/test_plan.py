@@ -8,6 +8,7 @@ from kdump_tests.crash.trigger import Trigger
 from kdump_tests.errors import BadInput
 from kdump_tests.plan import Plan
 from kdump_tests.sizes import GIB, MIB
+from kdump_tests.stacks.topology import Topology
 
 
 def refusal(**choices: object) -> BadInput:
@@ -166,7 +167,10 @@ def test_without_kdump_conf_nothing_is_set() -> None:
     ("text", "reason"),
     [
         ("pathh /srv\n", "pathh"),
-        ("ssh root@dumps.example\ncore_collector makedumpfile -F -c\n", "where nobody looks for them yet"),
+        (
+            "ssh root@dumps.example\ncore_collector makedumpfile -F -c\n",
+            "a machine that guests do not reach",
+        ),
         ("path /srv\npath /var\n", "path"),
     ],
 )
@@ -176,10 +180,74 @@ def test_kdump_conf_that_cannot_be_is_refused(tmp_path: Path, text: str, reason:
     assert reason in str(refusal(kdump_conf=conf))
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "ext4 /dev/disk/by-id/virtio-dumps",
+        "xfs LABEL=dumps",
+        "btrfs UUID=1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+        "ext4 /dev/dumps/thin",
+    ],
+)
+def test_guests_have_a_disk_that_becomes_what_kdump_conf_names(tmp_path: Path, target: str) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text(f"{target}\npath /a\n")
+    plan = Plan.of(memory="1G", kdump_conf=conf)
+    assert plan.topology is Topology.DISK_DUMP
+    assert [disk.serial for disk in plan.spec(GIB, None).disks] == ["dumps"]
+    assert plan.settings["KDUMP_COREDIR"] == "/mnt/kdump/a"
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("ext4 /dev/sda1", "guests have no device /dev/sda1"),
+        ("ext4 LABEL=$(reboot)", "'$(reboot)' is no label"),
+    ],
+)
+def test_disk_that_guests_cannot_have_is_refused(tmp_path: Path, target: str, reason: str) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text(f"{target}\n")
+    assert refusal(kdump_conf=conf).message.startswith(reason)
+
+
 def test_kdump_conf_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(kdump_conf=tmp_path / "absent").message
 
 
-@pytest.mark.parametrize("setting", ["SSH=root@dumps", "NFS=dumps:/srv", "FTP=dumps", "KDUMP_COREDIR=srv"])
-def test_dump_target_that_nobody_could_look_at_is_refused(setting: str) -> None:
-    assert setting in refusal(kdump_settings=[setting]).message
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["SSH=root@dumps"], "root@dumps:/var/crash is a machine that guests do not reach"),
+        (["NFS=dumps:/srv"], "root@dumps:/srv is a machine that guests do not reach"),
+        (["SSH=dump-server"], "SSH=dump-server is not of the form USER@HOST"),
+        (["SSH=-x@dump-server"], "'-x' is no user's name"),
+        (["NFS=dump-server:/"], "NFS=dump-server:/ is not of the form HOST:/FOLDER"),
+        (["FTP=dump-server"], "FTP=dump-server is not of the form HOST:/FOLDER"),
+        (["FTP=dump-server:/srv"], "FTP=dump-server:/srv needs FTP_USER and FTP_PASSWORD"),
+        (["SSH=root@dump-server", "NFS=dump-server:/srv"], "SSH and NFS: kdump-tools would save to each"),
+        (["KDUMP_COREDIR=srv"], "KDUMP_COREDIR=srv is not a full path"),
+    ],
+)
+def test_dump_target_that_nobody_could_look_at_is_refused(settings: list[str], reason: str) -> None:
+    assert refusal(kdump_settings=settings).message.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "topology", "folder"),
+    [
+        ("path /srv\n", Topology.LOCAL_DUMP, None),
+        ("ssh kdump@dump-server\npath /srv\ncore_collector makedumpfile -F -l\n", Topology.SSH_DUMP, "/srv"),
+        ("nfs dump-server:/srv\npath dumps\n", Topology.NFS_DUMP, "/srv/dumps"),
+    ],
+)
+def test_guests_have_a_link_to_the_dump_server_where_dumps_are_sent(
+    tmp_path: Path, text: str, topology: Topology, folder: str | None
+) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text(text)
+    plan = Plan.of(memory="1G", kdump_conf=conf)
+    remote = plan.configured_stack.remote
+    assert plan.topology is topology
+    assert (remote and remote.folder) == folder
+    assert [link.name for link in plan.spec(GIB, None).links] == (["dumps"] if remote else [])

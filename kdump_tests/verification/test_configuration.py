@@ -4,7 +4,8 @@ import pytest
 
 from kdump_tests.crash.crash import Crash
 from kdump_tests.plugin import Laboratory, Tier
-from kdump_tests.vmcore.shape import Format
+from kdump_tests.stacks.core_collector import Makedumpfile
+from kdump_tests.vmcore.shape import Format, kinds_left_out
 
 
 def test_settings_are_in_force(laboratory: Laboratory, tier: Tier) -> None:
@@ -12,14 +13,20 @@ def test_settings_are_in_force(laboratory: Laboratory, tier: Tier) -> None:
     assert told == laboratory.settings, f"{told} instead of {laboratory.settings} on {tier}"
 
 
-def test_dump_is_filtered_and_packed_as_was_asked(laboratory: Laboratory, crash: Crash) -> None:
-    collector, vmcore = laboratory.makedumpfile, crash.dump.vmcore
-    if collector is None:
-        pytest.skip("no options of makedumpfile were asked for in kdump.conf")
-    if collector.elf:
-        assert vmcore.format is Format.ELF
-        return
+def test_dump_is_filtered_and_packed_as_was_asked(collector: Makedumpfile, crash: Crash) -> None:
+    vmcore = crash.dump.vmcore
     packed = (collector.compression.name.lower(),) if collector.compression else ()
+    assert vmcore.format is (Format.ELF if collector.elf else Format.KDUMP_COMPRESSED)
     assert vmcore.compression == packed
     # Of several levels, makedumpfile takes the next where the space does not suffice.
-    assert vmcore.dump_level in (collector.levels or (0,))
+    assert collector.elf or vmcore.dump_level in (collector.levels or (0,))
+
+
+def test_dump_holds_all_pages_that_its_level_keeps(collector: Makedumpfile, crash: Crash) -> None:
+    memory = crash.dump.vmcore.memory
+    if memory is None:
+        pytest.skip(f"how many pages a dump in {crash.dump.vmcore.format} holds cannot be told")
+    # Zeros that are not stored are not left out, where the format can tell them.
+    told = set() if memory.zeros is None else {"zero pages"}
+    kinds = [set(kinds_left_out(level)) - told for level in collector.levels or (0,)]
+    assert bool(memory.left_out) in map(bool, kinds), memory

@@ -1,7 +1,9 @@
 """The kernel panics: does the machine save its memory and come back?"""
 
+import pytest
+
 from kdump_tests.crash.crash import Crash
-from kdump_tests.stacks.stack import Phase
+from kdump_tests.stacks.stack import Phase, Stack
 
 
 def test_kernel_panics_for_the_reason_we_gave(crash: Crash) -> None:
@@ -19,7 +21,9 @@ def test_capture_kernel_starts(crash: Crash) -> None:
     crash.timeline.require(Phase.CAPTURE_KERNEL)
 
 
-def test_capture_kernel_reaches_the_dump_target(crash: Crash) -> None:
+def test_capture_kernel_reaches_the_dump_target(crash: Crash, stack: Stack) -> None:
+    if Phase.TARGET_MOUNTED not in dict(stack.markers.phases):
+        pytest.skip(f"{stack.name} says nothing on the way to such a target before the log is saved there")
     crash.timeline.require(Phase.TARGET_MOUNTED)
 
 

@@ -10,7 +10,7 @@ from kdump_tests.crash.trigger import Trigger
 from kdump_tests.deadline import Deadline
 from kdump_tests.guest.console import Console
 from kdump_tests.stacks.debian import Debian
-from kdump_tests.stacks.stack import Phase
+from kdump_tests.stacks.stack import Markers, Phase
 
 # A good cycle of Debian 13 in the lines that count, as observed.
 GOOD = {
@@ -40,8 +40,9 @@ def good_after(phase: Phase) -> list[str]:
 class Serial:
     """A console and the patience of whoever reads it. ``asked`` holds what each deadline was for."""
 
-    def __init__(self, record: Path) -> None:
+    def __init__(self, record: Path, markers: Markers = Debian.markers) -> None:
         self.console = Console(record)
+        self._markers = markers
         self.asked: list[str] = []
 
     def prints(self, lines: Iterable[str]) -> None:
@@ -80,7 +81,7 @@ class Serial:
             return Deadline.after(patience_in_all if what == "the crash ends" else patience, what)
 
         recipe = trigger.value
-        reader = Reader(Debian.markers, recipe.words, time.monotonic(), unheard=recipe.in_nmi)
+        reader = Reader(self._markers, recipe.words, time.monotonic(), unheard=recipe.in_nmi)
         return read_timeline(self.console, 0, reader, deadline)
 
     def place_of(self, text: str) -> str:

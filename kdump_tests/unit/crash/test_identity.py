@@ -113,6 +113,13 @@ def test_a_nonce_written_at_another_time_fails(tmp_path: Path, planted: Planted)
         suite.test_kernel_log_is_of_the_time_when_the_nonce_was_written(crash_with(planted, path))
 
 
+def test_a_dump_that_lost_pages_of_the_kernels_own_fails(tmp_path: Path, planted: Planted) -> None:
+    path = tmp_path / "vmcore"
+    path.write_bytes(machine_with_users(SyntheticRing(), {}, dump_level=31, loses_slab=True).image)
+    with pytest.raises(AssertionError, match="this makedumpfile is older than the kernel"):
+        suite.test_vmcore_keeps_what_its_dump_level_keeps(crash_with(planted, path))
+
+
 def test_what_a_level_leaves_out_is_not_claimed(tmp_path: Path, planted: Planted) -> None:
     path = dump_of(tmp_path, planted, dump_level=31)
     with pytest.raises(pytest.skip.Exception, match="not judged: dump level 31 keeps no user data"):

@@ -9,6 +9,7 @@ import pytest
 from kdump_tests.crash.timeline import PATIENCE, Timeline
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.errors import CaptureFailed, GuestLost
+from kdump_tests.stacks.debian import Debian
 from kdump_tests.stacks.stack import Phase
 from kdump_tests.unit.crash.serial import GOOD, Serial, good_after, good_until
 
@@ -26,6 +27,14 @@ COPYING = "Copying data                                      : [{:5.1f} %] |    
 @pytest.fixture
 def serial(tmp_path: Path) -> Iterator[Serial]:
     serial = Serial(tmp_path / "console.log")
+    yield serial
+    serial.console.close()
+
+
+@pytest.fixture
+def sending(tmp_path: Path) -> Iterator[Serial]:
+    """Of a machine that sends its dump over SSH."""
+    serial = Serial(tmp_path / "console.log", Debian().configured({"SSH": "kdump@dump-server"}).markers)
     yield serial
     serial.console.close()
 
@@ -190,6 +199,28 @@ def test_progress_of_the_dump_renews_patience(serial: Serial) -> None:
     progress = [COPYING.format(percent) for percent in (0.2, 50.0, 100.0)]
     serial.falls_silent_after(*good_until(Phase.DUMP_STARTED), *progress)
     assert serial.asked.count("the crash goes on from 'dump started'") == 4
+
+
+def test_a_dump_server_that_refuses_is_one_fault_however_often_it_is_asked(sending: Serial) -> None:
+    refusal = "[   40.1] kdump-tools[305]: kdump@dump-server: Permission denied (publickey)."
+    gives_up = "[   90.1] kdump-tools[305]: Unable to reach remote server kdump@dump-server; can't continue"
+    ending = [GOOD[Phase.FINAL_ACTION], GOOD[Phase.REBOOTED], GOOD[Phase.LOGIN]]
+    timeline = sending.tells(*good_until(Phase.CAPTURE_KERNEL), *[refusal] * 16, gives_up, *ending)
+    assert faults(timeline) == ["the capture environment could not save the kernel log"]
+    for missing in (Phase.DMESG_SAVED, Phase.DUMP_SAVED):
+        assert failure(timeline, missing).facts["decisive line"] == refusal
+    assert timeline.phase is Phase.LOGIN
+
+
+def test_the_way_to_a_dump_server_renews_patience(sending: Serial) -> None:
+    way = [
+        "[  OK  ] Reached target local-fs.target - Local File Systems.",
+        "[  OK  ] Reached target network-online.target - Network is Online.",
+        "[   50.1] kdump-tools[305]: Network not reachable; will try 15 more times.",
+    ]
+    timeline = sending.falls_silent_after(*good_until(Phase.CAPTURE_KERNEL), *way)
+    assert sending.asked.count("the crash goes on from 'capture kernel started'") == 4
+    assert timeline.phase is Phase.CAPTURE_KERNEL
 
 
 def test_a_crash_has_an_end_however_patient_its_phases_are(serial: Serial) -> None:

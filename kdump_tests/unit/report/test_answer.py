@@ -13,6 +13,7 @@ from kdump_tests.report.run import Run
 from kdump_tests.report.terminal import verdict_table
 from kdump_tests.unit.report.runs import (
     AT,
+    BOOTED,
     CRASH,
     DUMP,
     ENDED,
@@ -104,6 +105,13 @@ def test_a_probed_tier_that_fails_is_a_no() -> None:
 def test_a_guest_that_never_ran_is_not_asked_for_a_vmcore(facts: tuple[Fact, ...], word: str) -> None:
     run = Run.of(facts)
     assert [answer_for(guest, run).word for guest in run.guests] == [word]
+
+
+def test_a_dump_server_is_not_asked_for_a_vmcore_of_its_own() -> None:
+    server = replace(BOOTED, guest="server", keeps_dumps_of=BOOTED.guest)
+    run = Run.of([*GOOD_RUN[:-1], server, ENDED])
+    assert [answer_for(guest, run).word for guest in run.guests] == ["Yes", "dump server"]
+    assert answer(run).word == "Yes"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 from kdump_tests.crashkernel.emulation import EMULATIONS
 from kdump_tests.fleet.group import Capacity
-from kdump_tests.guest.spec import GuestSpec
+from kdump_tests.guest.spec import GuestSpec, Link
 from kdump_tests.session.controller import worth_it
 from kdump_tests.session.grouping import groups_of
 from kdump_tests.sizes import GIB, MIB
@@ -44,6 +44,16 @@ def test_need_is_of_real_memory_and_of_no_more_cores_than_there_are() -> None:
     assert small.need.memory < large.need.memory < 2 * GIB
     (nobody,) = groups_of([item("d", None)], "tcg", 2, {})
     assert nobody.need.cores == 0
+
+
+def test_a_guest_and_its_dump_server_are_placed_together() -> None:
+    linked = GuestSpec("debian-12", GIB, None, links=(Link("dumps"),))
+    (alone,) = groups_of([item("a", SMALL, "crash")], "tcg", 4, {})
+    (pair,) = groups_of([item("a", linked, "crash")], "tcg", 4, {})
+    (looked_at,) = groups_of([item("a", linked)], "tcg", 4, {})
+    assert (alone.need.cores, pair.need.cores, looked_at.need.cores) == (1, 2, 1)
+    assert pair.need.memory - alone.need.memory == 832 * MIB
+    assert looked_at.need.memory == alone.need.memory
 
 
 def test_probes_are_one_group_without_a_guest_that_takes_a_core_and_what_the_largest_needs() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from kdump_tests.stacks import STACKS
 from kdump_tests.stacks.debian import Debian
-from kdump_tests.stacks.stack import Phase
+from kdump_tests.stacks.stack import DumpDirectory, Phase, SavedFile
 
 PATTERNS = dict(Debian.markers.phases)
 
@@ -47,6 +47,62 @@ def test_a_line_tells_one_phase(line: str, phase: Phase) -> None:
 )
 def test_a_line_that_sounds_alike_tells_no_phase(line: str) -> None:
     assert phases_told_by(line) == set()
+
+
+SSH = Debian().configured({"SSH": "kdump@dump-server", "KDUMP_COREDIR": "/srv/dumps"})
+NFS = Debian().configured({"NFS": "dump-server:/srv/dumps"})
+FTP = Debian().configured({"FTP": "dump-server:/srv/dumps", "FTP_USER": "kdump", "FTP_PASSWORD": "x"})
+
+
+@pytest.mark.parametrize(
+    ("stack", "line", "phase"),
+    [
+        (SSH, "running makedumpfile --dump-dmesg /proc/vmcore /tmp/dmesg.ssh.202611231034.",
+         Phase.TARGET_MOUNTED),
+        (SSH, "kdump-tools: saved dmesg content in kdump@dump-server:/srv/dumps/192.0.2.18-202611231034.",
+         Phase.DMESG_SAVED),
+        (SSH, "sending makedumpfile -l -d 31 -F /proc/vmcore to kdump@dump-server : /srv/x/dump-incomplete.",
+         Phase.DUMP_STARTED),
+        (SSH, "kdump-tools: saved vmcore in kdump@dump-server:/srv/dumps/192.0.2.18-202611231034.",
+         Phase.DUMP_SAVED),
+        (NFS, "Dumping to NFS mountpoint dump-server:/srv/dumps/202611231034.", Phase.TARGET_MOUNTED),
+        (FTP, "saved dmesg content via FTP in dump-server:/srv/dumps/192.0.2.18-dmesg.202611231034.",
+         Phase.DMESG_SAVED),
+        (FTP, "sending makedumpfile -F -c -d 31 /proc/vmcore via FTP to dump-server:/srv/dumps/x-dump.2026.",
+         Phase.DUMP_STARTED),
+        (FTP, "sending /proc/vmcore via FTP to dump-server:/srv/dumps/x-dump.2026.", Phase.DUMP_STARTED),
+        (FTP, "saved vmcore via FTP in dump-server:/srv/dumps/x-dump.2026.", Phase.DUMP_SAVED),
+    ],
+)  # fmt: skip
+def test_a_line_of_a_dump_that_is_sent_tells_one_phase(stack: Debian, line: str, phase: Phase) -> None:
+    assert [told for told, pattern in stack.markers.phases if pattern.search(line)] == [phase]
+
+
+@pytest.mark.parametrize(
+    ("stack", "line"),
+    [
+        (SSH, "kdump@dump-server: Permission denied (publickey,password)."),
+        (SSH, "Host key verification failed."),
+        (SSH, "kdump-tools: Unable to reach remote server kdump@dump-server; can't continue ... failed!"),
+        (NFS, "kdump-tools: Unable to mount remote NFS directory dump-server:/srv. Cannot save core"),
+        (FTP, "ftpput: unexpected server response to USER: 530 Login incorrect."),
+    ],
+)
+def test_refusals_of_a_dump_server_are_failures(stack: Debian, line: str) -> None:
+    assert stack.markers.failed.search(line)
+    assert not Debian.markers.failed.search(line)
+
+
+def test_reaching_for_the_network_again_is_no_failure() -> None:
+    assert not SSH.markers.failed.search("Network not reachable; will try 15 more times.")
+
+
+def test_the_sender_stands_before_the_time() -> None:
+    sent = DumpDirectory("/srv/dumps/my-host-202611231034", 0o755, "kdump", ())
+    assert SSH.sender_of(sent) == "my-host"
+    assert Debian().sender_of(DumpDirectory("/var/crash/202611231034", 0o755, "root", ())) == ""
+    uploaded = (SavedFile("my-host-dump.202611231034", 1, 0o600, "kdump"),)
+    assert FTP.sender_of(DumpDirectory("/srv/dumps", 0o755, "kdump", uploaded)) == "my-host"
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ def said(text: str, to: Translator) -> tuple[dict[str, str], tuple[str, ...]]:
         ("core_collector makedumpfile", {"KDUMP_COREDIR": "/var/crash", "MAKEDUMP_ARGS": "-d 0"}),
         ("failure_action halt", {"KDUMP_COREDIR": "/var/crash", "KDUMP_FAIL_CMD": "halt -f"}),
         ("nfs s:/e\ndefault poweroff", {"NFS": "s:/e/var/crash", "KDUMP_FAIL_CMD": "poweroff -f"}),
+        # The ordinary system mounts what /etc/fstab says, also for a capture.
+        ("ext4 LABEL=dumps", {"KDUMP_COREDIR": "/mnt/kdump/var/crash"}),
+        ("xfs /dev/vdb\npath /", {"KDUMP_COREDIR": "/mnt/kdump"}),
         # What Debian does anyway.
         ("ssh u@h\nfailure_action reboot\nfinal_action reboot",
          {"SSH": "u@h", "KDUMP_COREDIR": "/var/crash"}),
@@ -55,8 +58,6 @@ def test_debian_is_told(text: str, settings: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "option"),
     [
-        ("ext4 /dev/vdb1", "ext4"),
-        ("xfs UUID=1", "xfs"),
         ("raw /dev/vdb", "raw"),
         ("virtiofs tag", "virtiofs"),
         ("dracut_args --mount '/dev/vdb1 /mnt ext4'", "dracut_args"),

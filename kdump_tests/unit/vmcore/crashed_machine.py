@@ -21,15 +21,17 @@ def crashed_machine(ring: SyntheticRing | SyntheticRecords, *, dump_level: int =
 
 
 def machine_with_users(
-    ring: SyntheticRing, users: Mapping[int, bytes], *, dump_level: int
+    ring: SyntheticRing, users: Mapping[int, bytes], *, dump_level: int, loses_slab: bool = False
 ) -> KdumpCompressed:
     """The same with a memory map, of one section: there are no frames but those from FIRST to FIRST + 31.
 
     ``users`` are pages of user data by their frame, which is FIRST + 24 or more; a level may leave them out.
+    ``loses_slab``: the makedumpfile takes the page of frame FIRST + 23 for a user's.
     """
-    blocks = [Block("kernel", 3)] * 3 + [
-        Block("anonymous" if FIRST + n in users else "free") for n in range(24, 32)
-    ]
+    blocks = (
+        [Block("kernel", 3)] * 2 + [Block("kernel")] * 7 + [Block("odd slab" if loses_slab else "kernel")]
+    )
+    blocks += [Block("anonymous" if FIRST + n in users else "free") for n in range(24, 32)]
     memory_map = MemoryMap("6.12", blocks)
     sections = bytearray(PAGE)
     struct.pack_into("<Q", sections, FIRST // SECTION * 16 + 8, _STRUCTS - FIRST * SIZE & (1 << 64) - 1 | 1)
@@ -41,6 +43,8 @@ def machine_with_users(
     }
     if not dump_level & 8:
         frames |= users
+    if loses_slab:
+        del frames[FIRST + 23]
     values = ring.vmcoreinfo() | dict(memory_map.vmcoreinfo) | {"SYMBOL(mem_section)": f"{_ROOTS:x}"}
     dump = KdumpCompressed(frames, _told(values), max_mapnr=FIRST + 32, dump_level=dump_level)
     image = bytearray(dump.image)

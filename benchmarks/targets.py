@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+"""Every target and setting of kdump, one real crash each: what was verified, on which guest, when.
+
+    .venv/bin/python benchmarks/targets.py                      all, two to seven minutes each
+    .venv/bin/python benchmarks/targets.py --image debian-13 ssh nfs4 level-31-zstd
+
+Each is a run of the suite with a configuration of its own. With --record the results are written into
+benchmarks/TARGETS.md; what was not run again keeps its line. Exit status 1 when one did not end as it must.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from results import PROJECT, here
+
+from kdump_tests.guest.build import ImageStore
+from kdump_tests.guest.cache import default_cache
+from kdump_tests.report.facts import Crash, Dump, Verdict, read_facts
+from kdump_tests.report.words import NodeId
+from kdump_tests.sizes import format_size
+from kdump_tests.stacks import STACKS
+from kdump_tests.stacks.kdump_conf import parse_kdump_conf
+from kdump_tests.vmcore.inspection import inspect
+
+_TABLE = PROJECT / "benchmarks" / "TARGETS.md"
+_LONGEST_SECONDS = 1500
+_SSH = "ssh kdump@dump-server\npath /srv/dumps\ncore_collector makedumpfile -F -l -d 31"
+_NFS = "nfs dump-server:/srv/dumps\npath /\ncore_collector makedumpfile -c -d 31"
+_FTP = ("FTP=dump-server:/srv/dumps", "FTP_USER=kdump", "FTP_PASSWORD=thrown-away")
+_UUID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+_STORAGE = "debian-12-storage"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A configuration and what must become of it.
+
+    ``fails`` are words that the verdict must have where the dump cannot be saved; ``server`` is what is
+    wrong with the dump server then. ``ends`` tells how the machine ends whose disk was full: its last words,
+    and what the hypervisor saw of it. ``image`` is there where the case needs the tools of another one.
+    """
+
+    name: str
+    conf: str = ""
+    settings: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    server: str = ""
+    fails: str = ""
+    ends: tuple[str, str] = ("", "")
+    image: str = ""
+
+
+_LEVELS = (0, 1, 17, 31)
+_COMPRESSIONS = {"none": "", "zlib": "-c ", "lzo": "-l ", "snappy": "-p ", "zstd": "-z "}
+
+CASES = (
+    Case("ssh", _SSH),
+    Case("ssh-by-hostname", _SSH, ("HOSTTAG=hostname",)),
+    Case("ssh-wrong-key", _SSH, server="another-key", fails="Permission denied"),
+    Case("ssh-password-only", _SSH, server="passwords-only", fails="Permission denied"),
+    Case("ssh-host-key-changed", _SSH, server="another-host-key", fails="Host key verification failed"),
+    Case("ssh-server-gone", _SSH, server="gone", fails="Unable to reach remote server"),
+    Case("nfs4", _NFS),
+    Case("nfs3", _NFS, options=("--nfs-version=3",)),
+    Case("ftp", settings=_FTP),
+    Case("ext4-by-device", "ext4 /dev/disk/by-id/virtio-dumps\npath /dumps"),
+    Case("ext4-by-label", "ext4 LABEL=dumps\npath /dumps"),
+    Case("ext4-by-uuid", f"ext4 UUID={_UUID}\npath /dumps"),
+    Case("xfs-by-label", "xfs LABEL=dumps\npath /dumps", image=_STORAGE),
+    Case("btrfs-by-uuid", f"btrfs UUID={_UUID}\npath /dumps", image=_STORAGE),
+    Case("lvm", "ext4 /dev/dumps/plain\npath /dumps", image=_STORAGE),
+    Case("thin-lvm", "xfs /dev/dumps/thin\npath /dumps", image=_STORAGE),
+    *(
+        Case(f"level-{level}-{name}", f"core_collector makedumpfile {option}-d {level}")
+        for level in _LEVELS
+        for name, option in _COMPRESSIONS.items()
+    ),
+    *(Case(f"level-{level}-elf", f"core_collector makedumpfile -E -d {level}") for level in _LEVELS),
+    Case("level-31-threads", "core_collector makedumpfile --num-threads 1 -c -d 31"),
+    Case("failure-reboot", "failure_action reboot", ends=("reboot: Restarting system", "")),
+    Case("failure-poweroff", "failure_action poweroff", ends=("reboot: Power down", "the machine ended")),
+    Case("failure-halt", "failure_action halt", ends=("reboot: System halted", "nothing decisive")),
+    *(Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",)) for name in ("gzip", "lz4", "xz")),
+)
+
+
+# Of each option that kdump.conf has, a line that some stack cannot do.
+_ASKED = (
+    "raw /dev/vdb", "virtiofs dumps", "dracut_args --mount '/dev/vdb /mnt ext4'", "core_collector cp",
+    "failure_action shell", "failure_action dump_to_rootfs", "final_action halt", "kdump_pre /bin/true",
+    "kdump_post /bin/true", "kdump_emergency /bin/true", "extra_bins /bin/true", "extra_modules e1000e",
+    "force_rebuild 1", "force_no_rebuild 1", "fence_kdump_nodes node", "auto_reset_crashkernel yes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a case, as a line of the table."""
+
+    case: str
+    guest: str
+    outcome: str
+    dump: str
+    seconds: str
+    day: str
+
+    @property
+    def as_line(self) -> str:
+        """Markdown."""
+        return f"| {' | '.join(vars(self).values())} |"
+
+    @property
+    def good(self) -> bool:
+        """Whether it ended as it must."""
+        return self.outcome.startswith(("verified", "refused", "ended as told"))
+
+
+def main() -> int:
+    """Run what is asked for, tell, record."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = [case.name for case in CASES]
+    parser.add_argument("case", nargs="*", help=f"one of: {', '.join(known)} (default: all)")
+    parser.add_argument("--image", default="debian-12", help="the guests' (default: %(default)s)")
+    parser.add_argument("--record", action="store_true", help="write into benchmarks/TARGETS.md")
+    options = parser.parse_args()
+    if unknown := set(options.case) - set(known):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    results = []
+    for case in CASES:
+        if case.name in options.case or not options.case:
+            results.append(_run(case, case.image or options.image))
+            print(results[-1].as_line, flush=True)
+            if options.record:
+                _record(results[-1])
+    return 0 if all(result.good for result in results) else 1
+
+
+def _run(case: Case, image: str) -> Result:
+    built = ImageStore(default_cache()).get(image)
+    tools = dict(built.packages)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [
+            "--memory=1G", "-n", "1", f"--image={image}", f"--reports={folder}", *case.options,
+            *(f"--kdump-setting={setting}" for setting in case.settings),
+        ]  # fmt: skip
+        if case.conf:
+            conf = Path(folder, "kdump.conf")
+            conf.write_text(f"{case.conf}\n")
+            arguments.append(f"--kdump-conf={conf}")
+        if case.server:
+            arguments += ["-p", "kdump_tests.e2e.unwilling_server"]
+        if any(case.ends):
+            arguments += ["-p", "kdump_tests.e2e.full_disk"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *arguments],
+            cwd=PROJECT,
+            env={**os.environ, "KDUMP_VERIFY_UNWILLING": case.server},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_LONGEST_SECONDS,
+            check=False,
+        )
+        outcome, dump = _judged(case, done.returncode, Path(folder, "last"))
+    return Result(
+        case=case.name,
+        guest=f"{image}, kdump-tools {tools['kdump-tools']}, Linux {built.kernel_release}",
+        outcome=outcome,
+        dump=dump,
+        seconds=f"{time.monotonic() - begun:.0f} s",
+        day=f"{datetime.now(UTC):%Y-%m-%d}",
+    )
+
+
+def _judged(case: Case, status: int, report: Path) -> tuple[str, str]:
+    """The outcome, and what the dump is."""
+    if not report.exists():
+        return f"nothing was run (exit status {status})", ""
+    told = read_facts(report / "results.jsonl")
+    verdicts = [fact for fact in told if isinstance(fact, Verdict)]
+    failed = [verdict for verdict in verdicts if verdict.outcome in {"failed", "error"}]
+    names = [NodeId.parse(verdict.test).function for verdict in failed]
+    dumps = [fact for fact in told if isinstance(fact, Dump)]
+    shown = _shown(report, dumps[0]) if dumps else ""
+    if any(case.ends):
+        words, seen = case.ends
+        (crash,) = (fact for fact in told if isinstance(fact, Crash))
+        last = next((phase.line for phase in crash.phases if phase.name == "final action"), "nothing")
+        if words in last and seen in crash.failure and bool(seen) is (crash.boot_id_after is None):
+            return f"ended as told: {words}{seen and ', '}{seen}", shown
+        return f"FAILED: {last}; {crash.failure}", shown
+    if case.fails:
+        saved = next((each for each in failed if "test_capture_kernel_saves_the_dmesg" in each.test), None)
+        if status == 1 and saved and case.fails in saved.message:
+            return f"refused: {case.fails}", shown
+        return f"FAILED: no verdict says {case.fails!r} (exit status {status})", shown
+    if status == 0:
+        return f"verified: {sum(each.outcome == 'passed' for each in verdicts)} checks", shown
+    return f"FAILED: {', '.join(names) or f'exit status {status}'}", shown
+
+
+def _shown(report: Path, dump: Dump) -> str:
+    vmcore = inspect(report / max(dump.files, key=lambda file: file.size).local)
+    level = "" if vmcore.dump_level is None else f", level {vmcore.dump_level}"
+    packed = ", ".join(vmcore.compression) or "not compressed"
+    by = f" in {vmcore.compressed_by}" if vmcore.compressed_by else ""
+    size = format_size(vmcore.size - vmcore.size % (1 << 20))
+    pages = f", {vmcore.memory.stored} pages of {vmcore.memory.covered}" if vmcore.memory else ""
+    return f"{vmcore.format}{by}{level}, {packed}{pages}, {size}"
+
+
+def _record(result: Result) -> None:
+    """Put its line in the place of the one with the same case and guest."""
+    lines = []
+    if _TABLE.exists():
+        lines = [line for line in _TABLE.read_text().splitlines() if line.startswith("| ")][
+            1:
+        ]  # without its head
+    image = result.guest.partition(",")[0]
+    kept = [line for line in lines if not line.startswith(f"| {result.case} | {image},")]
+    order = [case.name for case in CASES]
+    rows = sorted([*kept, result.as_line], key=lambda line: (_rank(order, line), line))
+    _TABLE.write_text("\n".join([_head(), *rows, "", *_without_a_word()]) + "\n")
+
+
+def _without_a_word() -> list[str]:
+    """What the suite skips by name, from the translation itself."""
+    told = {line: STACKS["debian"].translate(parse_kdump_conf(line)).untranslated for line in _ASKED}
+    return [
+        "## What Debian's kdump-tools has no word for",
+        "",
+        *(f"- `{line}`: {left.reason}" for line, (left, *_) in told.items()),
+    ]
+
+
+def _rank(order: list[str], line: str) -> int:
+    name = line.split("|")[1].strip()
+    return order.index(name) if name in order else len(order)
+
+
+def _head() -> str:
+    return f"""\
+# Targets and settings, as crashes of real guests left them
+
+`.venv/bin/python benchmarks/targets.py --record`; last on {here()}.
+
+A line is one crash: every check of `kdump_tests/verification` that is for it passed, or the dump was
+refused where it must be, and the verdict names the reason. What has no line was not run.
+
+| case | guest | outcome | dump | time | day |
+|---|---|---|---|---|---|"""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
