@@ -12,13 +12,13 @@ from kdump_tests.crashkernel.policy import Rule, load_policy
 from kdump_tests.errors import BadInput
 from kdump_tests.guest.crashkernel_parameter import AUTO, NONE, check_request, promises
 from kdump_tests.guest.hypervisor import EMBEDDED
-from kdump_tests.guest.image import Image
+from kdump_tests.guest.image import Image, StackName
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import GIB, format_size, parse_size
 from kdump_tests.stacks import STACKS, dump_disk, dump_server
 from kdump_tests.stacks.kdump_conf import KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.stack import Stack, check_settings
-from kdump_tests.stacks.topology import Topology
+from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.stacks.translation import Translation, Untranslated
 from kdump_tests.validation import Strict, faults
 
@@ -60,6 +60,7 @@ class Plan(Strict):
     """
 
     image: str = "debian-12"
+    stack_name: StackName | None = None  # the image's own
     memory: Annotated[tuple[int, ...], pydantic.BeforeValidator(_sizes)]
     crashkernel: str = "auto"
     policy: str | None = None
@@ -96,38 +97,55 @@ class Plan(Strict):
                     reason=f"crashkernel={plan.crashkernel} is asked for, and a policy stands in for auto",
                     way_out="leave one of them out",
                 )
-        check_settings(plan.stack, plan.settings)
+        plan._check_stack()
         for memory in plan.memory:
             plan.spec(memory, None)  # is it a machine at all?
         check_request(plan.crashkernel, plan.memory)
-        if remote := plan.configured_stack.remote:
+        if remote := plan.remote:
             dump_server.require_known(remote)
         if mount := plan.mount:
             dump_disk.require_known(mount.partition)
         return plan
 
+    def _check_stack(self) -> None:
+        if self.stack:
+            check_settings(self.stack, self.settings)
+        elif self.kdump_conf or self.kdump_settings:
+            raise BadInput(
+                "it is not known in whose words kdump is to be configured",
+                reason="with --stack auto, what kdump it is turns out in the guest",
+                way_out=f"name it: --stack {' or '.join(STACKS)}",
+            )
+
     @cached_property
-    def stack(self) -> Stack:
-        """The kdump implementation of the image, as it comes.
+    def stack(self) -> Stack | None:
+        """The kdump implementation that guests must have, as it comes; None for whichever they have.
 
         Raises:
             BadInput: no guest boots the image.
         """
-        return STACKS[Image.load(self.image).guest_stack()]
+        name = Image.load(self.image).guest_stack()
+        named = self.stack_name or name
+        return None if named == "auto" else STACKS[named]
 
     @cached_property
-    def configured_stack(self) -> Stack:
+    def configured_stack(self) -> Stack | None:
         """The same with the settings of this plan.
 
         Raises:
             BadInput: with them, nobody could look for dumps.
         """
-        return self.stack.configured(self.settings)
+        return self.stack.configured(self.settings) if self.stack else None
+
+    @property
+    def remote(self) -> Remote | None:
+        """The machine that dumps are sent to."""
+        return self.configured_stack.remote if self.configured_stack else None
 
     @property
     def topology(self) -> Topology:
         """Which guests a crash takes."""
-        if remote := self.configured_stack.remote:
+        if remote := self.remote:
             return remote.topology
         return Topology.DISK_DUMP if self.mount else Topology.LOCAL_DUMP
 
@@ -162,12 +180,15 @@ class Plan(Strict):
 
     @cached_property
     def _translation(self) -> Translation:
-        return self.stack.translate(self.configuration) if self.configuration else Translation({}, ())
+        if self.stack and self.configuration:
+            return self.stack.translate(self.configuration)
+        return Translation({}, ())
 
     @property
     def key(self) -> str:
         """Short, and the same for plans whose guests do the same things."""
-        asked = (self.image, self.crashkernel, self.policy, *self.kernel_arguments, self.vcpus, self.cold)
+        kdump = (self.crashkernel, self.policy, self.stack_name)
+        asked = (self.image, *kdump, *self.kernel_arguments, self.vcpus, self.cold)
         return " ".join(map(str, (*asked, self.topology)))
 
     def booted(self, host: int) -> tuple[int, ...]:
@@ -224,13 +245,14 @@ class Plan(Strict):
             vcpus=self.vcpus,
             kernel_arguments=self.kernel_arguments,
             disks=(dump_disk.DISK,) if self.mount else (),
-            links=(dump_server.LINK,) if self.configured_stack.remote else (),
+            links=(dump_server.LINK,) if self.remote else (),
         )
 
     def shown(self) -> dict[str, str]:
         """The plan in words, for the report."""
         return {
             "image": self.image,
+            "stack": self.stack.name if self.stack else "whichever it has",
             "memory tiers": ", ".join(map(format_size, self.memory)),
             "crashkernel": self.crashkernel,
             "policy": self.policy or "",

@@ -29,16 +29,20 @@ from kdump_tests.session import hooks, publish
 from kdump_tests.session.suite import SuiteSession
 from kdump_tests.session.worker import Worker
 from kdump_tests.sizes import format_size
-from kdump_tests.stacks import dump_disk
+from kdump_tests.stacks import STACKS, dump_disk
 from kdump_tests.stacks import dump_server as dump_servers
 from kdump_tests.stacks.core_collector import Makedumpfile
+from kdump_tests.stacks.detection import detect, require
 from kdump_tests.stacks.dump_server import DumpServer
-from kdump_tests.stacks.stack import KdumpState, Stack
+from kdump_tests.stacks.stack import KdumpState, Mechanism, Stack
 from kdump_tests.steps import Step, announce, step
 
 _SUITE = Path(__file__).parent / "verification"
-# Of the reference machine: the boot has reached SSH, which on some systems is before kdump is loaded.
-_SETTLE_SECONDS = 240.0
+# Of the reference machine: the boot has reached SSH, which on some systems is before kdump is loaded. el
+# builds an initramfs at first, 80 s.
+_SETTLE_SECONDS = 600.0
+# A question of a second, unless a package has to be fetched and installed.
+_INSTALL_SECONDS = 600.0
 
 _PLAN = pytest.StashKey[Plan]()
 _SESSION = pytest.StashKey[SuiteSession]()
@@ -49,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The choices that make a plan."""
     group = parser.getgroup("kdump-verify", "what to verify")
     group.addoption("--image", metavar="NAME", help="guest image, a folder of images/ (default: debian-12)")
+    group.addoption(
+        "--stack", metavar="NAME|auto",
+        help=f"which kdump the guests have: {', '.join(STACKS)} (installed where there is none), or 'auto' "
+             "for whichever is installed (default: what the image's description says)",
+    )  # fmt: skip
     group.addoption(
         "--memory", metavar="LIST", default="1G,2G,4G,8G",
         help="memory tiers, comma-separated; what the host cannot boot is probed, and the first one that is "
@@ -134,6 +143,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         plan = Plan.of(
             image=option.image,
+            stack_name=option.stack,
             memory=option.memory,
             crashkernel=option.crashkernel,
             policy=option.policy,
@@ -182,14 +192,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Nothing is said of a configuration, or of crashes, that nobody asked for."""
+    """Nothing is said of a configuration, of crashes or of an account, that nobody asked for or keeps."""
     plan = config.stash[_PLAN]
     dumps = {trigger.dumps for trigger in plan.triggers}
+    keeps_account = plan.stack is None or plan.stack.says_it_was_saved is not None
     asked = {
         "test_configuration.py": bool(plan.settings),
         "test_untranslated.py": bool(plan.untranslated),
         "test_crash.py": True in dumps,
         "test_dump.py": True in dumps,
+        "test_account.py": True in dumps and keeps_account,
         "test_lost_crash.py": False in dumps,
     }
     return (collection_path.parent == _SUITE and not asked.get(collection_path.name, True)) or None
@@ -213,6 +225,7 @@ class Tier:
     """A guest of one memory tier, booted, and what was found in it."""
 
     guest: Guest
+    stack: Stack
     parameter: CrashkernelParameter
     kernel: KernelFacts
     witnesses: Witnesses
@@ -266,21 +279,34 @@ class Laboratory:
 
     lab: Lab
     image: BuiltImage
-    stack: Stack
+    required: Stack | None  # which kdump guests must have; None for whichever they have
     crashkernel: Choice
     settings: Mapping[str, str]
     makedumpfile: Makedumpfile | None  # as kdump.conf asks for it
 
     def armed(self, guest: Guest) -> bool:
         """Whether kdump is, once a booted guest has done all it will do for it."""
-        until = guest.deadline(_SETTLE_SECONDS, "kdump is armed or has given up")
-        self.stack.settle(guest.shell, until)
-        return self.stack.state(guest.shell, guest.command_deadline()).armed
+        stack = self.stack_of(guest)
+        stack.settle(guest.shell, guest.deadline(_SETTLE_SECONDS, "kdump is armed or has given up"))
+        return stack.state(guest.shell, guest.command_deadline()).armed
 
-    def configure(self, guest: Guest, settings: Mapping[str, str]) -> None:
+    def stack_of(self, guest: Guest) -> Stack:
+        """The kdump of a guest.
+
+        Raises:
+            BadInput: it is not the one that it must be, or none that is known.
+        """
+        until = guest.deadline(_INSTALL_SECONDS, "it has its kdump")
+        if self.required is None:
+            return detect(guest.shell, STACKS, until)
+        require(guest.shell, self.required, STACKS, until)
+        return self.required
+
+    def configure(self, guest: Guest, stack: Stack, settings: Mapping[str, str]) -> None:
         """Give an armed guest other settings, and arm it anew if these need it."""
-        with step(guest.name, f"setting {', '.join(settings)}"):
-            rearmed = self.stack.configure(guest.shell, settings, guest.command_deadline())
+        until = guest.deadline(_SETTLE_SECONDS, "kdump is armed anew or has given up")
+        with step(guest.name, f"setting {', '.join(name for name, value in settings.items() if value)}"):
+            rearmed = stack.configure(guest.shell, settings, until)
         announce(Step(guest.name, f"set {rearmed}", seconds=0.0))
 
 
@@ -316,19 +342,23 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     spec = replace(wanted, crashkernel=parameter.passed)
     folder = report.guest_folder(spec.name)
     with laboratory.lab.guest(spec, laboratory.image, folder, laboratory.armed) as guest:
+        stack = laboratory.stack_of(guest)
         if plan.mount:
             with step(guest.name, f"making {plan.mount.partition}"):
                 dump_disk.prepare(guest, plan.mount)
         if plan.settings:
-            laboratory.configure(guest, plan.settings)
+            laboratory.configure(guest, stack, plan.settings)
         seen = Tier(
             guest=guest,
+            stack=stack,
             parameter=parameter,
             kernel=kernel_facts(guest),
             witnesses=witnesses(guest),
-            state=laboratory.stack.state(guest.shell, guest.command_deadline()),
+            state=stack.state(guest.shell, guest.command_deadline()),
         )
-        report.record(publish.guest_booted(guest, seen.kernel, parameter, report.folder))
+        report.record(
+            publish.guest_booted(guest, seen.kernel, parameter, f"{stack.name}: {seen.state}", report.folder)
+        )
         report.record(publish.reservation(guest, seen.kernel, parameter, seen.witnesses))
         yield seen
 
@@ -361,9 +391,7 @@ def dump_server(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Ti
     with lab.guest(spec, image, folder, dump_servers.listens) as guest:
         report.record(publish.dump_server_booted(guest, kernel_facts(guest), tier.guest, report.folder))
         with step(guest.name, "becoming a dump server"):
-            server = dump_servers.serve(
-                guest, tier.guest, laboratory.stack, lab.run.host_key, plan.nfs_version
-            )
+            server = dump_servers.serve(guest, tier.guest, tier.stack, lab.run.host_key, plan.nfs_version)
         yield server
 
 
@@ -384,17 +412,21 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
     if not tier.state.armed:
         raise NotArmed(
             f"{tier.guest.name} was not crashed: no capture kernel is loaded, nothing would be saved",
-            service=f"{tier.state.service} is {tier.state.active} ({tier.state.enabled})",
+            service=tier.state,
             it_says=tier.state.said,
             console=tier.guest.console.record,
         )
     trigger = plan.trigger(tier.guest.spec)
     if impossible := trigger.impossible_because(tier.guest):
         pytest.skip(impossible)
-    server: DumpServer | None = request.getfixturevalue("dump_server") if laboratory.stack.remote else None
+    if tier.state.mechanism is Mechanism.FADUMP:
+        pytest.skip(
+            f"{tier.guest.name} is armed by fadump, which no guest of this suite can be crashed with"
+        )
+    server: DumpServer | None = request.getfixturevalue("dump_server") if tier.stack.remote else None
     request.config.hook.pytest_kdump_before_crash(guest=tier.guest, dump_server=server)
     keeper = server.guest if server else None
-    happened = crash_guest(tier.guest, tier.kernel, laboratory.stack, trigger, keeper)
+    happened = crash_guest(tier.guest, tier.kernel, tier.stack, trigger, keeper)
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)
@@ -404,9 +436,9 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
 
 
 @pytest.fixture(scope="session")
-def stack(laboratory: Laboratory) -> Stack:
-    """The kdump implementation of the image."""
-    return laboratory.stack
+def stack(tier: Tier) -> Stack:
+    """The kdump implementation of the guest."""
+    return tier.stack
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from kdump_tests.errors import (
 from kdump_tests.guest.facts import KernelFacts
 from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.shell import Copy
+from kdump_tests.sizes import MIB
+from kdump_tests.stacks.kdump_conf import FinalAction
 from kdump_tests.stacks.stack import Artifact, DumpDirectory, Phase, SavedFile, Stack
 from kdump_tests.steps import step
 from kdump_tests.vmcore.inspection import Vmcore, inspect
@@ -32,6 +34,8 @@ _PULL_SECONDS = 10.0
 _FETCH_SECONDS = 600.0
 # Filling a memory takes the longest; of the reference machine.
 _PREPARE_SECONDS = 180.0
+# Of a log of the capture's own, in bytes: some tens of KiB as a rule.
+_LARGEST_LOG = 16 * MIB
 # Between the question for the guest's time and the trigger lie two commands, the answer is in whole
 # seconds. Two crashes of one machine lie further apart than this: it has to boot in between.
 _CLOCK_TOLERANCE = 20.0
@@ -41,14 +45,16 @@ _CLOCK_TOLERANCE = 20.0
 class Dump:
     """What the capture left: its directory in the guest, and copies of the files here.
 
-    ``vmcore`` holds what is inside the dump, ``log_text`` the saved kernel log's text. ``planted`` is where
-    among user data the planted pattern was found.
+    ``vmcore`` holds what is inside the dump, ``log_text`` the saved kernel log's text, ``account`` what the
+    stack says beside it of how the capture went; both are empty where the stack leaves no such file.
+    ``planted`` is where among user data the planted pattern was found.
     """
 
     directory: DumpDirectory
     copies: tuple[tuple[SavedFile, Path], ...]
     vmcore: Vmcore
     log_text: str
+    account: str
     planted: Sought
     seconds_to_judge: float
 
@@ -186,7 +192,7 @@ def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Tim
     with suppress(GuestLost, DeadlineExpired):
         recipe.pull.pull(guest, cpu, until)
     guest.shell.close()
-    reader = Reader(stack.markers, recipe.words, begun, unheard=recipe.in_nmi)
+    reader = Reader(stack.markers, recipe.words, begun, ends_with=stack.ends_with, unheard=recipe.in_nmi)
     timeline = read_timeline(guest.console, start, reader, guest.deadline)
     if not timeline.events:
         raise GuestLost(f"{guest.name}: the trigger {trigger} did nothing", **guest.whereabouts())
@@ -202,7 +208,7 @@ def _harvest(
     planted: Planted,
 ) -> tuple[str | None, tuple[DumpDirectory, ...], Dump | KdumpVerifyError]:
     """Enter the machine again and take what the capture left; what it sent away is there in any case."""
-    boot_id, absent = _enter_again(guest, timeline)
+    boot_id, absent = _enter_again(guest, timeline, stack.ends_with)
     if absent and keeper is guest:
         return None, (), absent
     known = {directory.path for directory in before}
@@ -214,14 +220,17 @@ def _harvest(
         return boot_id, new, error
 
 
-def _enter_again(guest: Guest, timeline: Timeline) -> tuple[str | None, KdumpVerifyError | None]:
+def _enter_again(
+    guest: Guest, timeline: Timeline, ends_with: FinalAction
+) -> tuple[str | None, KdumpVerifyError | None]:
     """The id of its new boot, or why it has none."""
     rebooted = next((event.line for event in timeline.events if event.phase is Phase.REBOOTED), None)
-    if rebooted is None:
+    over = timeline.reached(Phase.FINAL_ACTION) and ends_with is not FinalAction.REBOOT
+    if rebooted is None and not over:
         return None, timeline.failure("no dump can be looked for: the machine did not come back")
     with step(guest.name, "entering the machine again"):
         try:
-            guest.reach(guest.console.index_of(rebooted))
+            guest.reach(guest.console.index_of(rebooted) if rebooted else guest.power_on())
         except (GuestNotReached, GuestLost) as error:
             return None, error
         return guest.boot_id(), None
@@ -242,25 +251,35 @@ def _take(
             "one crash left several dump directories", found=", ".join(directory.path for directory in new)
         )
     (directory,) = new
-    vmcore = _promised(directory, stack.artifacts.vmcore, timeline)
-    log = _promised(directory, stack.artifacts.dmesg, timeline)
+    artifacts = stack.artifacts
+    asked = [artifact for artifact in (artifacts.vmcore, artifacts.dmesg) if artifact]
+    files = {artifact: _promised(directory, artifact, timeline) for artifact in asked}
+    # Good to have, and no reason to judge nothing else.
+    for artifact in filter(None, (artifacts.capture_log, artifacts.account)):
+        if (file := _found(directory, artifact)) and file.size <= _LARGEST_LOG:
+            files[artifact] = file
     folder = guest.folder / "dump"
     folder.mkdir(mode=0o700)
     with step(keeper.name, f"fetching {directory.path}"):
-        copies = _fetch(keeper, directory, (log, vmcore), folder)
+        copies = _fetch(keeper, directory, tuple(files.values()), folder)
     with step(guest.name, "looking into the vmcore"):
         begun = time.monotonic()
-        (_, log_copy), (_, vmcore_copy) = copies
-        inside = inspect(vmcore_copy)
+        inside = inspect(folder / files[artifacts.vmcore].name)
         found = find_in_user_data(inside, planted.pattern)
-        log_text = log_copy.read_text(errors="replace")
-        return Dump(directory, copies, inside, log_text, found, time.monotonic() - begun)
+        log_text, account = (
+            (folder / files[artifact].name).read_text(errors="replace") if artifact in files else ""
+            for artifact in (artifacts.dmesg, artifacts.account)
+        )
+        return Dump(directory, copies, inside, log_text, account, found, time.monotonic() - begun)
+
+
+def _found(directory: DumpDirectory, artifact: Artifact) -> SavedFile | None:
+    return next((file for file in directory.files if artifact.name.fullmatch(file.name)), None)
 
 
 def _promised(directory: DumpDirectory, artifact: Artifact, timeline: Timeline) -> SavedFile:
-    for file in directory.files:
-        if artifact.name.fullmatch(file.name):
-            return file
+    if file := _found(directory, artifact):
+        return file
     raise BadDump(
         f"{directory.path} holds no file {artifact.name.pattern}",
         found=", ".join(f"{file.name} ({file.size} bytes)" for file in directory.files) or "nothing",

@@ -9,6 +9,7 @@ from kdump_tests.deadline import Deadline
 from kdump_tests.errors import CaptureFailed, DeadlineExpired, GuestLost
 from kdump_tests.guest.console import Console, Line
 from kdump_tests.guest.machine import SSH_NEAR, STUCK
+from kdump_tests.stacks.kdump_conf import FinalAction
 from kdump_tests.stacks.stack import Markers, Phase
 
 # The kernel's own words, the same in every stack. kexec hands the capture kernel elfcorehdr=, where the
@@ -16,6 +17,12 @@ from kdump_tests.stacks.stack import Markers, Phase
 _CAPTURE_KERNEL = re.compile(r"[Cc]ommand line: .*\belfcorehdr=")
 _ORDINARY_KERNEL = re.compile(r"[Cc]ommand line: (?!.*\belfcorehdr=)")
 _FINAL_ACTION = re.compile(r"reboot: (Restarting system|machine restart|Power down|System halted)")
+# kernel/reboot.c
+ENDS: Mapping[FinalAction, re.Pattern[str]] = {
+    FinalAction.REBOOT: re.compile(r"reboot: (Restarting system|machine restart)"),
+    FinalAction.HALT: re.compile(r"reboot: System halted"),
+    FinalAction.POWEROFF: re.compile(r"reboot: Power down"),
+}
 # kernel/panic.c ends so when no capture kernel took over and panic= is 0: nothing comes after it.
 _DEAD = re.compile(r"---\[ end Kernel panic")
 _PROGRESS = re.compile(r"\[ *(\d+\.\d) *%\]")
@@ -46,6 +53,12 @@ _NEEDS: Mapping[Phase, Phase] = {
 
 # What a dying kernel prints of itself is a few screens; in between, others may print as well.
 _MOST_SPOKEN = 2000
+# What a capture was about to do, by the phase that it then does not reach.
+_MISSED: Mapping[Phase, str] = {
+    Phase.TARGET_MOUNTED: "reach the dump target",
+    Phase.DMESG_SAVED: "save the kernel log",
+    Phase.DUMP_SAVED: "save the dump",
+}
 
 # All of it together: a guest that is hostile could show signs of life for ever.
 _LONGEST_CRASH = 3600.0
@@ -127,12 +140,22 @@ class Reader:
     """Turns console lines into events. Knows nothing of time but what the lines carry.
 
     With ``unheard`` the kernel may die without a word, and the capture kernel be the first that is heard.
+    After ``ends_with`` a reboot, the machine is followed until it is back.
     """
 
-    def __init__(self, markers: Markers, words: Words, begun: float, *, unheard: bool = False) -> None:
+    def __init__(
+        self,
+        markers: Markers,
+        words: Words,
+        begun: float,
+        *,
+        ends_with: FinalAction = FinalAction.REBOOT,
+        unheard: bool = False,
+    ) -> None:
         self._begun = begun
         self._words = words
         self._unheard = unheard
+        self._ends_with = ends_with
         announced = ((Phase.TRIGGERED, words.announcement),) if words.announcement else ()
         self._patterns: tuple[tuple[Phase, re.Pattern[str]], ...] = (
             *announced,
@@ -143,8 +166,7 @@ class Reader:
             (Phase.REBOOTED, _ORDINARY_KERNEL),
             (Phase.LOGIN, SSH_NEAR),
         )
-        self._failed = markers.failed
-        self._goes_on = markers.goes_on
+        self._markers = markers
         self.events: list[Event] = []
         self.faults: list[Fault] = []
         self.progress: float | None = None
@@ -158,7 +180,8 @@ class Reader:
     @property
     def ended(self) -> bool:
         """Whether no later line can change anything."""
-        return self.phase is Phase.LOGIN or any(fault.fatal for fault in self.faults)
+        last = Phase.LOGIN if self._ends_with is FinalAction.REBOOT else Phase.FINAL_ACTION
+        return self.phase in {last, Phase.LOGIN} or any(fault.fatal for fault in self.faults)
 
     def take(self, line: Line) -> bool:
         """Read one line; whether it is a sign of life that earns new patience.
@@ -180,16 +203,22 @@ class Reader:
         if progress := _PROGRESS.search(line.text):
             self.progress = float(progress[1])
             return self.phase is Phase.DUMP_STARTED
-        phase = next((phase for phase, pattern in self._awaited() if pattern.search(line.text)), None)
-        if phase is None:
-            return self._seen(Phase.CAPTURE_KERNEL) and bool(self._goes_on.search(line.text))
-        if self.phase is None and not self._begins(phase, line):
+        # One line may end a phase and begin another.
+        reached = [phase for phase, pattern in self._awaited() if pattern.search(line.text)]
+        if self.phase is None and reached and not self._begins(reached[0], line):
             raise GuestLost("the guest panicked or rebooted before it was told to", decisive_line=line.text)
+        for phase in reached:
+            self._reach(phase, line)
+        goes_on = self._seen(Phase.CAPTURE_KERNEL) and self._markers.goes_on.search(line.text)
+        return bool(reached or goes_on)
+
+    def _reach(self, phase: Phase, line: Line) -> None:
         self.events.append(Event(phase, line.at - self._begun, line))
+        if phase is Phase.FINAL_ACTION and not ENDS[self._ends_with].search(line.text):
+            self.faults.append(Fault(f"the machine does not {self._ends_with}, as it was told to", line))
         if phase is Phase.REBOOTED and not self._seen(Phase.CAPTURE_KERNEL):
             what = "no capture kernel took over, the machine rebooted"
             self.faults.append(Fault(what, line, prevented=Phase.CAPTURE_KERNEL))
-        return True
 
     def _begins(self, phase: Phase, line: Line) -> bool:
         """Whether the crash that was asked for may be heard of so first."""
@@ -216,7 +245,8 @@ class Reader:
     def _fault(self, line: Line) -> Fault | None:
         if self.phase is None:
             return None
-        if STUCK.search(line.text):
+        waits = self._markers.waits
+        if STUCK.search(line.text) or (waits and waits.search(line.text)):
             who = "the machine that rebooted" if self._seen(Phase.REBOOTED) else "the capture environment"
             return Fault(f"{who} waits for a person at its console", line, fatal=True)
         if self._seen(Phase.REBOOTED):
@@ -228,10 +258,13 @@ class Reader:
             return Fault(f"{what} and the machine hangs", line, fatal=True)
         if captures and PANIC.search(line.text):
             return Fault("the capture kernel panicked too", line)
-        if captures and self._failed.search(line.text):
-            if self._seen(Phase.DUMP_STARTED):
-                return Fault("the capture environment could not save the dump", line, Phase.DUMP_SAVED)
-            return Fault("the capture environment could not save the kernel log", line, Phase.DMESG_SAVED)
+        if captures and self._markers.failed.search(line.text):
+            missed, what = next(
+                (phase, what)
+                for phase, what in _MISSED.items()
+                if phase is Phase.DUMP_SAVED or not (self._seen(phase) or self._seen(Phase.DUMP_STARTED))
+            )
+            return Fault(f"the capture environment could not {what}", line, missed)
         return None
 
     def _seen(self, phase: Phase) -> bool:

@@ -53,7 +53,7 @@ def test_report_is_whole(good_run: SuiteRun) -> None:
     guest = good_run.report / "guests" / "debian-12-1G"
     for name in ("console.log", "domain.xml", "commands.log", "boot.log"):
         assert (guest / name).stat().st_size > 0, name
-    assert len(list(good_run.junit.iter("testcase"))) == len(good_run.outcomes) == 42
+    assert len(list(good_run.junit.iter("testcase"))) == len(good_run.outcomes) == 44
     assert isinstance(good_run.facts[-1], RunEnded)
 
 

@@ -1,16 +1,22 @@
 """Images: what ``images/NAME/image.toml`` says, and what was built of it."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import pydantic
 
 from kdump_tests.errors import BadInput, ImageError
 from kdump_tests.validation import Size, Strict, load_toml
 
-FOLDER = Path(__file__).resolve().parents[2] / "images"
+# Where images are described: the project's own, unless KDUMP_VERIFY_IMAGES names another folder.
+FOLDER = Path(os.environ.get("KDUMP_VERIFY_IMAGES") or Path(__file__).resolve().parents[2] / "images")
+
+
+# What kdump is on the disk; ``auto`` is whichever a guest of it turns out to have.
+StackName: TypeAlias = Literal["auto", "debian", "el", "suse"]
 
 
 class Boot(Strict):
@@ -46,7 +52,7 @@ class Image(Strict):
     name: str
     description: str
     distribution: str
-    stack: Literal["debian"] | None = None
+    stack: StackName | None = None
     architecture: Literal["x86_64", "arm64", "ppc64le"]
     boot: Boot
     build: Build
@@ -64,7 +70,7 @@ class Image(Strict):
             raise ValueError("a kernel needs a root device")
         return self
 
-    def guest_stack(self) -> Literal["debian"]:
+    def guest_stack(self) -> StackName:
         """The kdump stack of a guest that boots the image.
 
         Raises:

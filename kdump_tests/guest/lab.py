@@ -226,11 +226,20 @@ class Lab:
         stack.callback(lambda: domain.destroy(Deadline.after(60, f"{spec.name} is gone")))
         shell = Shell(self._login(domain, until), folder / "commands.log")
         stack.callback(shell.close)
-        return _Seat(
-            Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder, domain),
-            domain,
-            wiring,
-        )
+
+        def start_again() -> tuple[Console, Domain]:
+            until = self.accelerator.deadline(_START_SECONDS, f"{spec.name} starts again")
+            domain.destroy(until)
+            console = Console(wiring.console)
+            stack.callback(console.close)
+            again = self.hypervisor.start(xml, until, console.machine_ended)
+            stack.callback(lambda: again.destroy(Deadline.after(60, f"{spec.name} is gone")))
+            shell.login = self._login(again, until)
+            return console, again
+
+        guest = Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder, domain)
+        guest.start_again = start_again
+        return _Seat(guest, domain, wiring)
 
     def _login(self, domain: Domain, until: Deadline) -> Login:
         return Login("127.0.0.1", domain.forwarded_port(until), self.run.guest_key, self.run.host_key)

@@ -2,13 +2,13 @@
 
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached
+from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached, LabError
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.console import Console, Line
 from kdump_tests.guest.file_channel import PORT, FileChannel
@@ -56,6 +56,7 @@ class Guest:
     files: FileChannel
     folder: Path  # in the report: console.log, domain.xml, commands.log
     domain: Domain | None = None  # None: no hypervisor of ours holds it
+    start_again: Callable[[], tuple[Console, Domain]] | None = field(default=None, repr=False)
     boot_seconds: float = 0.0  # until SSH answered, by whichever origin
     origin: Origin = Origin.COLD_BOOT
     origin_because: str = ""  # why it is that one, where the other was to be expected; else what is known
@@ -88,6 +89,20 @@ class Guest:
         except GuestNotReached as error:
             raise GuestNotReached(error.message, **{**error.facts, **self.whereabouts()}) from None
         self.boot_seconds = time.monotonic() - begun
+
+    def power_on(self) -> int:
+        """Start the machine anew from its disks, whatever became of it; where its console goes on.
+
+        Raises:
+            LabError: it cannot be started.
+        """
+        if self.start_again is None:
+            raise LabError(f"{self.name} is off, and its power switch is not ours")
+        before = self.console.end
+        self.shell.close()
+        self.console, self.domain = self.start_again()
+        self._has_port = False  # nobody listens at the old channel's other end
+        return max(0, before - 1)  # its last line may have had no end
 
     def boot_id(self) -> str:
         """The id that the kernel draws at each boot; the one proof of a reboot."""

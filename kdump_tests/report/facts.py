@@ -28,7 +28,8 @@ known of the state it was forked from. ``keeps_dumps_of`` names the guest whose 
      "crashkernel_requested": "auto", "crashkernel_passed": "192M",
      "crashkernel_because": "auto is unknown to this kernel; Debian's own default instead",
      "origin": "fork of a saved state", "origin_because": "saved 2026-11-23 09:38:56 UTC",
-     "keeps_dumps_of": ""}
+     "keeps_dumps_of": "",
+     "kdump": "debian: kdump-tools.service is active (enabled); armed, by a capture kernel"}
 
 How much was kept aside for the capture kernel on that much memory, by up to five witnesses: the policy
 (``expected``), kexec_crash_size, /proc/iomem, the boot log, and what the same kernel said to ``probe``,
@@ -151,6 +152,7 @@ class GuestBooted:
     origin: str = ""  # reports from before there were forks have neither
     origin_because: str = ""
     keeps_dumps_of: str = ""  # the guest that sends its dumps to this one
+    kdump: str = ""  # which it is, and how it stands; reports from before there were several have none
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from kdump_tests.report import facts
 
 
 def guest_booted(
-    guest: Guest, kernel: KernelFacts, parameter: CrashkernelParameter, report: Path
+    guest: Guest, kernel: KernelFacts, parameter: CrashkernelParameter, kdump: str, report: Path
 ) -> facts.GuestBooted:
     """A guest that answers."""
     return facts.GuestBooted(
@@ -39,13 +39,14 @@ def guest_booted(
         crashkernel_because=parameter.because,
         origin=guest.origin.value,
         origin_because=guest.origin_because,
+        kdump=kdump,
     )
 
 
 def dump_server_booted(guest: Guest, kernel: KernelFacts, client: Guest, report: Path) -> facts.GuestBooted:
     """A guest that keeps the dumps of another one; it is not crashed, so nothing is kept aside in it."""
     because = f"it keeps the dumps of {client.name}, and is not crashed"
-    booted = guest_booted(guest, kernel, CrashkernelParameter(NONE, None, because), report)
+    booted = guest_booted(guest, kernel, CrashkernelParameter(NONE, None, because), "", report)
     return replace(booted, keeps_dumps_of=client.name)
 
 

@@ -1,15 +1,17 @@
 """kdump-tools, of Debian and its kin. Read in kdump-config and its service of 1.8.1, 1.10.7 and 1.10.9."""
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import BadInput, LabError, NotArmed
+from kdump_tests.errors import BadInput, NotArmed
 from kdump_tests.guest.shell import Output, Shell
-from kdump_tests.stacks.kdump_conf import KdumpConfig
+from kdump_tests.stacks import unit
+from kdump_tests.stacks.boot_loader import BootLoader, GrubSnippet
+from kdump_tests.stacks.kdump_conf import FinalAction, KdumpConfig
 from kdump_tests.stacks.listing import dump_directories
+from kdump_tests.stacks.shell_settings import ShellSettings, lines
 from kdump_tests.stacks.stack import (
     Artifact,
     Artifacts,
@@ -24,10 +26,8 @@ from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.stacks.translation import Translation, to_debian
 
 _SERVICE = "kdump-tools.service"
-_LOADED = "/sys/kernel/kexec_crash_loaded"
 _CONFIGURATION = "/etc/default/kdump-tools"
-# What a shell that reads the configuration takes for the value of each name, NUL after each.
-_TELL = r""". "$0"; for name; do eval "printf '%s\\0' \"\$$name\""; done"""
+_GRUB_SNIPPET = "/etc/default/grub.d/kdump-tools.cfg"
 # KDUMP_COREDIR's default, and SSH_KEY's.
 _CORE_DIRECTORY = "/var/crash"
 _KEY = "/root/.ssh/kdump_id_rsa"
@@ -119,13 +119,19 @@ class Debian:
     """The capture kernel boots the ordinary root file system into kdump-tools-dump.service, which saves."""
 
     name = "debian"
+    tool = "kdump-config"
+    installers: tuple[str, ...] = ("apt-get",)
+    files: tuple[str, ...] = (_CONFIGURATION,)
     markers = _MARKERS[Topology.LOCAL_DUMP]
     artifacts = _artifacts(None)
 
     # kdump-config's own word where the command line has no crashkernel=, else kexec's.
+    ends_with = FinalAction.REBOOT
     says_nothing_is_kept_aside = re.compile(
         r"no crashkernel= parameter in the kernel cmdline|Memory for crashkernel is not reserved"
     )
+
+    says_it_was_saved: re.Pattern[str] | None = None
 
     # kdump-config reads the file each time, but what it hands to kexec stays as it was loaded.
     settings: Mapping[str, ReadWhen] = MappingProxyType(
@@ -170,11 +176,7 @@ class Debian:
 
     def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
         """As the shell reads the file; empty where it says nothing."""
-        asked = tuple(names)
-        values = shell.run("sh", "-c", _TELL, _CONFIGURATION, *asked, until=until).split("\0")
-        if len(values) != len(asked) + 1:
-            raise LabError("the guest tells its settings in an unknown form", said="\0".join(values)[:500])
-        return dict(zip(asked, values, strict=False))
+        return ShellSettings(_CONFIGURATION).told(shell, names, until)
 
     def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
         """Lines at the end of the file, where the last word counts, and `kdump-config reload` if need be."""
@@ -182,43 +184,44 @@ class Debian:
         changed = {name: value for name, value in settings.items() if told[name] != value}
         if not changed:
             return Rearmed((), reloaded=False)
-        lines = [f"{name}={shlex.quote(value)}" for name, value in changed.items()]
-        shell.run("sh", "-c", 'printf "%s\\n" "$@" >> "$0"', _CONFIGURATION, *lines, until=until)
+        ShellSettings(_CONFIGURATION).append(shell, changed, until)
         if not any(self.settings[name] is ReadWhen.LOADING for name in changed):
             return Rearmed(tuple(changed), reloaded=False)
         reload = shell.attempt("kdump-config", "reload", until=until)
-        if shell.run("cat", _LOADED, until=until).strip() != "1":
+        if not unit.is_loaded(shell, until):
             said = f"{reload.stdout}{reload.stderr}".strip()
             raise NotArmed(
                 "no capture kernel is loaded with the settings given",
-                settings="\n".join(lines),
+                settings="\n".join(lines(changed)),
                 it_says=said,
             )
         return Rearmed(tuple(changed), reloaded=True)
 
+    def install(self, shell: Shell, until: Deadline) -> None:
+        """kdump-tools, which is armed from the next boot on, as its snippet for GRUB says."""
+        quietly = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet")
+        shell.run(*quietly, "update", until=until)
+        shell.run(*quietly, "install", "--yes", "kdump-tools", until=until)
+
+    def boot_loader(self, shell: Shell, until: Deadline) -> BootLoader:
+        """The snippet that the package brings."""
+        return GrubSnippet(_GRUB_SNIPPET)
+
+    def own_crashkernel(self, shell: Shell, until: Deadline) -> str | None:
+        """What that snippet says."""
+        return GrubSnippet(_GRUB_SNIPPET).reserved(shell, until)
+
+    def restart(self, shell: Shell, until: Deadline) -> None:
+        """By systemd, so that its view is the true one."""
+        shell.attempt("systemctl", "restart", _SERVICE, until=until)
+
     def settle(self, shell: Shell, until: Deadline) -> None:
-        """The service is part of the boot, so when the boot is over so is its try."""
-        shell.attempt("systemctl", "is-system-running", "--wait", until=until)
+        """The service is part of the boot."""
+        unit.settle(shell, _SERVICE, until)
 
     def state(self, shell: Shell, until: Deadline) -> KdumpState:
-        """The service by systemd's view, the capture kernel by the kernel's, and the service's journal."""
-        shown = shell.run("systemctl", "show", "--property=ActiveState,UnitFileState", _SERVICE, until=until)
-        unit = dict(line.partition("=")[::2] for line in shown.splitlines())
-        loaded = shell.run("cat", _LOADED, until=until)
-        is_loaded, active = loaded.strip() == "1", unit.get("ActiveState", "")
-        # Its account is long in coming, and asked for when something is wrong.
-        well = is_loaded and active == "active"
-        return KdumpState(
-            service=_SERVICE,
-            enabled=unit.get("UnitFileState", ""),
-            active=active,
-            capture_kernel_loaded=is_loaded,
-            said="" if well else self._journal(shell, until),
-        )
-
-    def _journal(self, shell: Shell, until: Deadline) -> str:
-        words = ("--boot", "--unit", _SERVICE, "--output=cat", "--lines=20")
-        return shell.attempt("journalctl", *words, until=until).stdout.strip()
+        """As systemd and the kernel see it."""
+        return unit.state_of(shell, _SERVICE, until)
 
     def propagate(self, shell: Shell, until: Deadline) -> None:
         """`kdump-config propagate`."""

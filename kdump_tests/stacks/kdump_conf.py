@@ -129,7 +129,7 @@ class KdumpConfig:
         Raises:
             BadInput: the generation does not know one of the options.
         """
-        options = self._options()
+        options = self.options()
         if "failure_action" in options and not _knows(generation, "failure_action"):
             options["default"] = options.pop("failure_action")
         for name in options:
@@ -137,7 +137,8 @@ class KdumpConfig:
                 raise BadInput(f"{generation} does not know {name}", known_since=SINCE[name])
         return "".join(f"{printed(name, value)}\n" for name, value in options.items())
 
-    def _options(self) -> dict[str, str]:
+    def options(self) -> dict[str, str]:
+        """What it says, by option, as the newest generation names them."""
         mount = str(self.target) if isinstance(self.target, DracutMount) else ""
         values = {
             **_target_line(self.target),

@@ -10,7 +10,8 @@ from typing import Protocol
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput
 from kdump_tests.guest.shell import Output, Shell
-from kdump_tests.stacks.kdump_conf import KdumpConfig
+from kdump_tests.stacks.boot_loader import BootLoader
+from kdump_tests.stacks.kdump_conf import FinalAction, KdumpConfig
 from kdump_tests.stacks.topology import Remote
 from kdump_tests.stacks.translation import Translation
 
@@ -53,12 +54,22 @@ class Markers:
     """What a stack's capture environment prints as it reaches a phase, and when something fails in one.
 
     What failed while the kernel log was saved, or the dump, was not saved, whatever is printed later.
-    ``goes_on`` tells of a step between two phases where that is a long way.
+    ``waits`` is for a person, at the console; what every Linux prints then is known without it. ``goes_on``
+    tells of a step between two phases where that is a long way.
     """
 
     phases: tuple[tuple[Phase, Pattern[str]], ...]
     failed: Pattern[str]
+    waits: Pattern[str] | None = None
     goes_on: Pattern[str] = re.compile(r"(?!)")
+
+
+class Mechanism(StrEnum):
+    """What keeps the memory of a kernel that panics."""
+
+    KEXEC = "a capture kernel"
+    EARLY = "a capture kernel that the initramfs loads (early kdump)"
+    FADUMP = "the firmware (fadump)"
 
 
 @dataclass(frozen=True)
@@ -70,11 +81,16 @@ class KdumpState:
     active: str  # active, inactive, failed, …
     capture_kernel_loaded: bool
     said: str
+    mechanism: Mechanism = Mechanism.KEXEC
 
     @property
     def armed(self) -> bool:
         """Whether a panic now would start a capture kernel."""
         return self.capture_kernel_loaded
+
+    def __str__(self) -> str:
+        armed = f"armed, by {self.mechanism}" if self.armed else "not armed"
+        return f"{self.service} is {self.active} ({self.enabled}); {armed}"
 
 
 class ReadWhen(StrEnum):
@@ -125,29 +141,47 @@ class Artifact:
     name: Pattern[str]
     mode: int
     owner: str = "root"
+    older_modes: tuple[int, ...] = ()  # of releases that are still in use
+
+    def promises(self, file: SavedFile) -> bool:
+        """Whether it is this one, and as it shall be."""
+        modes = {self.mode, *self.older_modes}
+        return bool(self.name.fullmatch(file.name)) and file.mode in modes and file.owner == self.owner
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """All that a stack promises of one crash."""
+    """All that a stack promises of one crash.
+
+    ``dmesg`` is the log of the kernel that panicked, ``capture_log`` that of the one which saved it,
+    ``account`` what the stack itself says of how that went. None where there is none.
+    """
 
     vmcore: Artifact
-    dmesg: Artifact
+    dmesg: Artifact | None
+    capture_log: Artifact | None = None
+    account: Artifact | None = None
 
     @property
     def all(self) -> tuple[Artifact, ...]:
         """Each of them."""
-        return (self.vmcore, self.dmesg)
+        each = (self.vmcore, self.dmesg, self.capture_log, self.account)
+        return tuple(artifact for artifact in each if artifact)
 
 
 class Stack(Protocol):
     """One kdump implementation."""
 
     name: str
+    tool: str  # the program by which it is known
+    installers: tuple[str, ...]  # the programs one of which brings it where it is missing
+    files: tuple[str, ...]  # all that ``configure`` changes
     markers: Markers
     artifacts: Artifacts
-    settings: Mapping[str, ReadWhen]  # of its configuration file, by name
+    ends_with: FinalAction  # what the machine does once a dump is saved
+    settings: Mapping[str, ReadWhen]  # of its configuration files, by name
     says_nothing_is_kept_aside: Pattern[str]  # in the service's account
+    says_it_was_saved: Pattern[str] | None  # in the account beside a dump, if the stack leaves one
     remote: Remote | None  # where dumps are sent to; None when they stay
 
     def translate(self, config: KdumpConfig) -> Translation:
@@ -159,6 +193,22 @@ class Stack(Protocol):
         Raises:
             BadInput: nobody could look there.
         """
+
+    def install(self, shell: Shell, until: Deadline) -> None:
+        """Bring what is missing of it from the machine's own repositories, and have it start at boot.
+
+        Raises:
+            LabError: they do not answer, or have no such package; carries the installer's words.
+        """
+
+    def boot_loader(self, shell: Shell, until: Deadline) -> BootLoader:
+        """Where crashkernel= is kept for the next boot, by what is installed."""
+
+    def own_crashkernel(self, shell: Shell, until: Deadline) -> str | None:
+        """What the stack itself would reserve on this machine; None where it leaves that to the kernel."""
+
+    def restart(self, shell: Shell, until: Deadline) -> None:
+        """Arm anew with what is configured; ``state`` tells how it went."""
 
     def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
         """The settings of those names that are in force, in the words of the configuration file."""

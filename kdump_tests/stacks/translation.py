@@ -1,6 +1,6 @@
 """A KdumpConfig as the settings of a stack with a language of its own, and what that cannot say.
 
-A setting is there for everything that kdump.conf could say, empty where it says nothing: both stacks read
+A setting is there for everything that kdump.conf could say, empty where it says nothing: all stacks read
 that as their default, so one configuration leaves nothing of another.
 """
 
@@ -13,7 +13,7 @@ from typing import TypeAlias
 from kdump_tests.stacks.core_collector import Command, Compression, Makedumpfile
 from kdump_tests.stacks.dump_disk import Mount
 from kdump_tests.stacks.dump_target import DracutMount, Nfs, Partition, Raw, RootDisk, Ssh, Virtiofs
-from kdump_tests.stacks.kdump_conf import FailureAction, FinalAction, KdumpConfig
+from kdump_tests.stacks.kdump_conf import OPTIONS, FailureAction, FinalAction, KdumpConfig
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,23 @@ class Translation:
 
 
 # kdump-tools boots the ordinary system to save a dump, so its table of file systems is in force.
-_MOUNT_POINT = "/mnt/kdump"
+MOUNT_POINT = "/mnt/kdump"
 
 # Settings, and what is left over.
 _Part: TypeAlias = tuple[dict[str, str], list[Untranslated]]
 
 
+def to_el(config: KdumpConfig) -> Translation:
+    """/etc/kdump.conf itself: an option that is not there is left to its default."""
+    settings = dict.fromkeys(sorted(OPTIONS - {"default"}), "") | config.options()
+    # The capture mounts the partition by itself, but mkdumprd wants to find the path on it.
+    return Translation(MappingProxyType(settings), (), _mount(config))
+
+
 def to_debian(config: KdumpConfig) -> Translation:
     """/etc/default/kdump-tools. Read in kdump-config and its init script of 1.8.1 and 1.10.9."""
     settings = dict.fromkeys(("KDUMP_COREDIR", "SSH", "SSH_KEY", "NFS", "FTP"), "")
-    mount = _debian_mount(config)
+    mount = _mount(config)
     parts = (_debian_target(config, mount), _debian_collector(config), _debian_failure(config))
     others = (_without_hooks(config), _never(config, "kdump-tools"), _resets(config))
     return replace(_joined(settings, parts, *others), mount=mount)
@@ -72,10 +79,10 @@ def _joined(settings: dict[str, str], parts: tuple[_Part, ...], *others: list[Un
     return Translation(MappingProxyType(settings), tuple(each for left in leftovers for each in left))
 
 
-def _debian_mount(config: KdumpConfig) -> Mount | None:
+def _mount(config: KdumpConfig) -> Mount | None:
     if not isinstance(config.target, Partition):
         return None
-    return Mount(config.target, _MOUNT_POINT, f"{_MOUNT_POINT}/{config.path.strip('/')}".rstrip("/"))
+    return Mount(config.target, MOUNT_POINT, f"{MOUNT_POINT}/{config.path.strip('/')}".rstrip("/"))
 
 
 def _debian_target(config: KdumpConfig, mount: Mount | None) -> _Part:

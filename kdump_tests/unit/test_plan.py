@@ -8,6 +8,7 @@ from kdump_tests.crash.trigger import Trigger
 from kdump_tests.errors import BadInput
 from kdump_tests.plan import Plan
 from kdump_tests.sizes import GIB, MIB
+from kdump_tests.stacks import STACKS
 from kdump_tests.stacks.topology import Topology
 
 
@@ -247,7 +248,37 @@ def test_guests_have_a_link_to_the_dump_server_where_dumps_are_sent(
     conf = tmp_path / "kdump.conf"
     conf.write_text(text)
     plan = Plan.of(memory="1G", kdump_conf=conf)
-    remote = plan.configured_stack.remote
+    remote = plan.remote
     assert plan.topology is topology
     assert (remote and remote.folder) == folder
     assert [link.name for link in plan.spec(GIB, None).links] == (["dumps"] if remote else [])
+
+
+@pytest.mark.parametrize("image", ["debian-12", "debian-13"])
+def test_the_stack_is_the_images_unless_another_is_named(image: str) -> None:
+    assert Plan.of(image=image, memory="1G").stack is STACKS["debian"]
+    assert Plan.of(image=image, memory="1G", stack_name="el").stack is STACKS["el"]
+    assert Plan.of(image=image, memory="1G", stack_name="auto").stack is None
+
+
+def test_an_unknown_stack_is_refused_by_name() -> None:
+    assert "Input should be 'auto', 'debian', 'el' or 'suse'" in refusal(stack_name="hurd").facts["wrong"]
+
+
+def test_a_configuration_needs_to_know_in_whose_words(tmp_path: Path) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text("path /srv\n")
+    refused = refusal(stack_name="auto", kdump_conf=conf)
+    assert "in whose words" in refused.message
+    assert refused.facts["way out"] == "name it: --stack debian or el or suse"
+    assert Plan.of(memory="1G", stack_name="el", kdump_conf=conf).settings["path"] == "/srv"
+
+
+def test_el_takes_settings_in_the_words_of_kdump_conf() -> None:
+    settings = ("core_collector=makedumpfile -z -d 17", "KEXEC_ARGS=-s")
+    assert Plan.of(memory="1G", stack_name="el", kdump_settings=settings).kdump_settings == {
+        "core_collector": "makedumpfile -z -d 17",
+        "KEXEC_ARGS": "-s",
+    }
+    refused = refusal(stack_name="el", kdump_settings=("MAKEDUMP_ARGS=-c",))
+    assert "MAKEDUMP_ARGS: no setting of kdump on el" in refused.message

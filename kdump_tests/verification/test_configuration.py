@@ -9,7 +9,7 @@ from kdump_tests.vmcore.shape import Format, kinds_left_out
 
 
 def test_settings_are_in_force(laboratory: Laboratory, tier: Tier) -> None:
-    told = laboratory.stack.told(tier.guest.shell, laboratory.settings, tier.guest.command_deadline())
+    told = tier.stack.told(tier.guest.shell, laboratory.settings, tier.guest.command_deadline())
     assert told == laboratory.settings, f"{told} instead of {laboratory.settings} on {tier}"
 
 

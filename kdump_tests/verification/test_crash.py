@@ -3,6 +3,8 @@
 import pytest
 
 from kdump_tests.crash.crash import Crash
+from kdump_tests.crash.timeline import ENDS
+from kdump_tests.stacks.kdump_conf import FinalAction
 from kdump_tests.stacks.stack import Phase, Stack
 
 
@@ -40,7 +42,14 @@ def test_nothing_goes_wrong_on_the_way(crash: Crash) -> None:
         raise crash.timeline.failure("the crash did not go as it must")
 
 
-def test_machine_comes_back_by_itself(crash: Crash) -> None:
+def test_machine_ends_as_it_was_told(crash: Crash, stack: Stack) -> None:
+    crash.timeline.require(Phase.FINAL_ACTION)
+    assert ENDS[stack.ends_with].search(crash.timeline.line(Phase.FINAL_ACTION))
+
+
+def test_machine_comes_back_by_itself(crash: Crash, stack: Stack) -> None:
+    if stack.ends_with is not FinalAction.REBOOT:
+        pytest.skip(f"it was told to {stack.ends_with}, and was powered on again to be looked at")
     crash.timeline.require(Phase.REBOOTED)
     assert crash.boot_id_after is not None
     assert crash.boot_id_after != crash.kernel.boot_id

@@ -10,6 +10,7 @@ from kdump_tests.crash.trigger import Trigger
 from kdump_tests.deadline import Deadline
 from kdump_tests.guest.console import Console
 from kdump_tests.stacks.debian import Debian
+from kdump_tests.stacks.kdump_conf import FinalAction
 from kdump_tests.stacks.stack import Markers, Phase
 
 # A good cycle of Debian 13 in the lines that count, as observed.
@@ -40,9 +41,11 @@ def good_after(phase: Phase) -> list[str]:
 class Serial:
     """A console and the patience of whoever reads it. ``asked`` holds what each deadline was for."""
 
-    def __init__(self, record: Path, markers: Markers = Debian.markers) -> None:
+    def __init__(
+        self, record: Path, markers: Markers = Debian.markers, ends_with: FinalAction = FinalAction.REBOOT
+    ) -> None:
         self.console = Console(record)
-        self._markers = markers
+        self._markers, self._ends_with = markers, ends_with
         self.asked: list[str] = []
 
     def prints(self, lines: Iterable[str]) -> None:
@@ -74,14 +77,20 @@ class Serial:
     def read(
         self, patience: float = 10, patience_in_all: float = 10, trigger: Trigger = Trigger.SYSRQ_C
     ) -> Timeline:
-        """Read it as a crash of Debian's."""
+        """Read it as a crash."""
 
         def deadline(_seconds: float, what: str) -> Deadline:
             self.asked.append(what)
             return Deadline.after(patience_in_all if what == "the crash ends" else patience, what)
 
         recipe = trigger.value
-        reader = Reader(self._markers, recipe.words, time.monotonic(), unheard=recipe.in_nmi)
+        reader = Reader(
+            self._markers,
+            recipe.words,
+            time.monotonic(),
+            ends_with=self._ends_with,
+            unheard=recipe.in_nmi,
+        )
         return read_timeline(self.console, 0, reader, deadline)
 
     def place_of(self, text: str) -> str:

@@ -206,7 +206,7 @@ def test_a_dump_server_that_refuses_is_one_fault_however_often_it_is_asked(sendi
     gives_up = "[   90.1] kdump-tools[305]: Unable to reach remote server kdump@dump-server; can't continue"
     ending = [GOOD[Phase.FINAL_ACTION], GOOD[Phase.REBOOTED], GOOD[Phase.LOGIN]]
     timeline = sending.tells(*good_until(Phase.CAPTURE_KERNEL), *[refusal] * 16, gives_up, *ending)
-    assert faults(timeline) == ["the capture environment could not save the kernel log"]
+    assert faults(timeline) == ["the capture environment could not reach the dump target"]
     for missing in (Phase.DMESG_SAVED, Phase.DUMP_SAVED):
         assert failure(timeline, missing).facts["decisive line"] == refusal
     assert timeline.phase is Phase.LOGIN

@@ -33,7 +33,7 @@ def test_image_is_what_its_description_says(tmp_path: Path) -> None:
         ('suite = "bookworm"', 'suit = "bookworm"', "build.suit: Extra inputs are not permitted"),
         ('suite = "bookworm"', "", "build.suite: Field required"),
         ('suite = "bookworm"', "suite = 12", "build.suite: Input should be a valid string"),
-        ('stack = "debian"', 'stack = "hurd"', "stack: Input should be 'debian'"),
+        ('stack = "debian"', 'stack = "hurd"', "stack: Input should be 'auto', 'debian', 'el' or 'suse'"),
         ('root = "/dev/vda"', "", "image: Value error, a kernel needs a root device"),
         ('stack = "debian"', "", "image: Value error, a disk needs the stack of its kdump"),
         ('disk = "1G"', "", "image: Value error, stack, initrd, root and arguments need a disk"),

@@ -1,5 +1,6 @@
 """A booting guest is reached, or it is told at which line it failed."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import NonCallableMock, create_autospec
@@ -11,6 +12,7 @@ from kdump_tests.errors import GuestLost, GuestNotReached
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.console import Console
 from kdump_tests.guest.file_channel import PORT, FileChannel
+from kdump_tests.guest.hypervisor import Domain
 from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.shell import Copy, Output, Shell
 from kdump_tests.guest.spec import GuestSpec
@@ -33,6 +35,7 @@ def guest_with(console: Console, accelerator: Accelerator = PATIENT) -> Guest:
         shell=create_autospec(Shell, instance=True),
         files=create_autospec(FileChannel, instance=True),
         folder=console.record.parent,
+        start_again=lambda: (Console(console.record), create_autospec(Domain, instance=True)),
     )
 
 
@@ -170,3 +173,17 @@ def test_files_are_read_by_one_command(guest: Guest, shell: NonCallableMock) -> 
     shell.run.return_value = "one\ntwo\n"
     assert guest.read("/one", "/two") == "one\ntwo\n"
     assert shell.run.call_args.args == ("cat", "--", "/one", "/two")
+
+
+def test_a_machine_that_was_off_goes_on_in_the_same_record(guest: Guest) -> None:
+    with guest.console.record.open("a") as record:
+        record.write("reboot: Power down\n")
+    assert guest.console.expect(re.compile("Power down"), 0, soon())
+    guest.console.machine_ended()
+    start = guest.power_on()
+    with guest.console.record.open("a") as record:
+        record.write("Started ssh\n")
+    line = guest.console.expect(re.compile("ssh"), start, soon())
+    assert line
+    assert line.number == 2
+    guest.console.close()

@@ -1,7 +1,5 @@
 """Other settings for an armed kdump-tools: only what differs is set, only what needs it is loaded anew."""
 
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,11 @@ from hypothesis import strategies as st
 
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, NotArmed
-from kdump_tests.guest.shell import Output
 from kdump_tests.plan import Plan
-from kdump_tests.stacks import debian
+from kdump_tests.stacks import debian, unit
 from kdump_tests.stacks.debian import Debian
 from kdump_tests.stacks.stack import ReadWhen, check_settings
+from kdump_tests.unit.stacks.here import Here
 
 PACKAGED = """\
 USE_KDUMP=1
@@ -25,39 +23,20 @@ KDUMP_CMDLINE_APPEND="nr_cpus=1 irqpoll"
 """
 
 
-class Here:
-    """A shell of this host: the scripts are real, and kdump-config only notes how it was called."""
-
-    def __init__(self, tools: Path) -> None:
-        self._tools = tools
-
-    def attempt(self, *argv: str, until: Deadline) -> Output:
-        env = {**os.environ, "PATH": f"{self._tools}:{os.environ['PATH']}"}
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=until.left)
-        return Output(" ".join(argv), done.returncode, done.stdout, done.stderr)
-
-    def run(self, *argv: str, until: Deadline) -> str:
-        output = self.attempt(*argv, until=until)
-        assert output.status == 0, output
-        return output.stdout
-
-
 @pytest.fixture
 def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[str]]]:
     """Set things; what that took, and how kdump-config was called."""
     (tmp_path / "conf").write_text(PACKAGED)
     (tmp_path / "loaded").write_text("1\n")
     monkeypatch.setattr(debian, "_CONFIGURATION", str(tmp_path / "conf"))
-    monkeypatch.setattr(debian, "_LOADED", str(tmp_path / "loaded"))
-    tool = tmp_path / "kdump-config"
-    tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
-    tool.chmod(0o755)
+    monkeypatch.setattr(unit, "_ARMED", (str(tmp_path / "loaded"),))
+    here = Here(tmp_path)
+    here.has("kdump-config")
 
     def configure(**wanted: str) -> tuple[str, list[str]]:
-        shell: Any = Here(tmp_path)
+        shell: Any = here
         rearmed = Debian().configure(shell, wanted, Deadline.after(10, "it is set"))
-        calls = tmp_path / "calls"
-        return str(rearmed), calls.read_text().splitlines() if calls.exists() else []
+        return str(rearmed), [call.removeprefix("kdump-config ") for call in here.calls]
 
     return configure
 

@@ -9,6 +9,10 @@ from kdump_tests.stacks.stack import DumpDirectory, Phase, SavedFile
 PATTERNS = dict(Debian.markers.phases)
 
 
+assert Debian.artifacts.dmesg
+DMESG = Debian.artifacts.dmesg
+
+
 def phases_told_by(line: str) -> set[Phase]:
     return {phase for phase, pattern in PATTERNS.items() if pattern.search(line)}
 
@@ -129,7 +133,7 @@ def test_only_words_of_a_failed_capture_are_a_failure(line: str, failed: bool) -
 )
 def test_a_vmcore_is_known_by_its_name(name: str) -> None:
     assert Debian.artifacts.vmcore.name.fullmatch(name)
-    assert not Debian.artifacts.dmesg.name.fullmatch(name)
+    assert not DMESG.name.fullmatch(name)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +146,8 @@ def test_what_is_no_whole_dump_is_no_vmcore(name: str) -> None:
 
 
 def test_a_saved_log_is_known_by_its_name() -> None:
-    assert Debian.artifacts.dmesg.name.fullmatch("dmesg.202611231034")
-    assert not Debian.artifacts.dmesg.name.fullmatch("dmesg.202611231034.old")
+    assert DMESG.name.fullmatch("dmesg.202611231034")
+    assert not DMESG.name.fullmatch("dmesg.202611231034.old")
 
 
 def test_markers_stand_in_the_order_of_a_good_crash() -> None:
@@ -152,4 +156,6 @@ def test_markers_stand_in_the_order_of_a_good_crash() -> None:
 
 
 def test_stacks_are_found_by_their_names() -> None:
-    assert {name: stack.name for name, stack in STACKS.items()} == {"debian": "debian"}
+    assert {name: stack.name for name, stack in STACKS.items()} == {
+        name: name for name in ("debian", "el", "suse")
+    }

@@ -1,0 +1,239 @@
+"""kdump of RHEL, Fedora and their kin: kexec-tools of RHEL 7 to 9, kdump-utils of 10 and Fedora.
+
+Read in kdumpctl, mkdumprd and kdump.sh of kdump-utils 63f248c, and tried with them; what older releases do
+otherwise is by their documentation.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from kdump_tests.deadline import Deadline
+from kdump_tests.errors import BadInput, NotArmed
+from kdump_tests.guest.shell import Output, Shell
+from kdump_tests.stacks import unit
+from kdump_tests.stacks.boot_loader import BootLoader, Grubby, GrubDefaults
+from kdump_tests.stacks.core_collector import Collector, Command
+from kdump_tests.stacks.dump_target import Partition, Raw, RootDisk
+from kdump_tests.stacks.kdump_conf import OPTIONS, FinalAction, KdumpConfig, parse_kdump_conf
+from kdump_tests.stacks.kdump_line import lines_of, printed
+from kdump_tests.stacks.listing import dump_directories
+from kdump_tests.stacks.shell_settings import ShellSettings
+from kdump_tests.stacks.stack import (
+    Artifact,
+    Artifacts,
+    DumpDirectory,
+    KdumpState,
+    Markers,
+    Phase,
+    ReadWhen,
+    Rearmed,
+)
+from kdump_tests.stacks.topology import Remote
+from kdump_tests.stacks.translation import MOUNT_POINT, Translation, to_el
+
+_SERVICE = "kdump.service"
+_CONFIGURATION = "/etc/kdump.conf"
+_SYSCONFIG = "/etc/sysconfig/kdump"
+# Of RHEL 9, one for each kernel; before, the kernel knew `auto`.
+_KERNELS_DEFAULT = 'cat "/usr/lib/modules/$(uname -r)/crashkernel.default"'
+
+# dracut-kdump.sh of kexec-tools prints the same behind `kdump: `, without a number.
+_SAYS = r"kdump(?:\[\d+\])?: "
+
+_VMCORE_DMESG = Artifact(re.compile(r"vmcore-dmesg\.txt"), 0o600, older_modes=(0o644,))
+_KEXEC_DMESG = Artifact(re.compile(r"kexec-dmesg\.log"), 0o600, older_modes=(0o644,))
+
+
+class El:
+    """The capture kernel's initramfs mounts the target by itself; kdump.sh in it saves and reboots."""
+
+    name = "el"
+    tool = "kdumpctl"
+    installers: tuple[str, ...] = ("dnf", "yum")
+    files: tuple[str, ...] = (_CONFIGURATION, _SYSCONFIG)
+
+    markers = Markers(
+        phases=(
+            # dump_fs() has seen that the target is mounted, dump_ssh() and dump_raw() are about to write.
+            (Phase.TARGET_MOUNTED, re.compile(rf"{_SAYS}saving to ")),
+            (Phase.DMESG_SAVED, re.compile(rf"{_SAYS}saving vmcore-dmesg\.txt complete")),
+            (Phase.DUMP_STARTED, re.compile(rf"{_SAYS}saving vmcore(?! complete| failed|[-\w])")),
+            (Phase.DUMP_SAVED, re.compile(rf"{_SAYS}saving vmcore complete")),
+        ),
+        failed=re.compile(
+            r"makedumpfile Failed\."
+            rf"|{_SAYS}(?:saving vmcore(?:-dmesg\.txt)? failed|(?:sync|moving) vmcore failed"
+            r"|failed to dump to |Failed to mount rootfs|kdump_pre script exited with non-zero status"
+            r"|get_host_ip exited with non-zero status|Oops\. The network still isn't ready)"
+        ),
+        waits=re.compile(r"Entering kdump emergency mode"),
+    )
+
+    says_nothing_is_kept_aside = re.compile(r"No memory reserved for crash kernel")
+    says_it_was_saved: re.Pattern[str] | None = None
+    # kdumpctl arms only where it is let in already, and the suite's dump server comes later.
+    remote: Remote | None = None
+
+    # The capture reads the copies in its initramfs.
+    settings: Mapping[str, ReadWhen] = MappingProxyType(
+        {
+            **dict.fromkeys(sorted(OPTIONS - {"default"}), ReadWhen.LOADING),
+            "FADUMP_COMMANDLINE_APPEND": ReadWhen.LOADING,
+            "KDUMP_COMMANDLINE": ReadWhen.LOADING,
+            "KDUMP_COMMANDLINE_APPEND": ReadWhen.LOADING,
+            "KDUMP_COMMANDLINE_REMOVE": ReadWhen.LOADING,
+            "KDUMP_IMG": ReadWhen.LOADING,
+            "KDUMP_KERNELVER": ReadWhen.LOADING,
+            "KEXEC_ARGS": ReadWhen.LOADING,
+        }
+    )
+
+    def __init__(self, config: KdumpConfig | None = None) -> None:
+        config = config or KdumpConfig()
+        mounted = MOUNT_POINT if isinstance(config.target, Partition) else ""
+        self.core_directory = f"{mounted}/{config.path.strip('/')}".rstrip("/") or "/"
+        self.ends_with = config.final_action or FinalAction.REBOOT
+        self.raw = isinstance(config.target, Raw)
+        self.artifacts = _artifacts(config.core_collector, raw=self.raw)
+
+    def translate(self, config: KdumpConfig) -> Translation:
+        """/etc/kdump.conf, word by word."""
+        return to_el(config)
+
+    def configured(self, settings: Mapping[str, str]) -> "El":
+        """Another path, a partition, or a raw one, whose dump kdumpctl brings to the path later."""
+        said = [printed(name, value) for name, value in settings.items() if value and not name.isupper()]
+        config = parse_kdump_conf("\n".join(said))
+        if not isinstance(config.target, RootDisk | Partition | Raw):
+            raise BadInput(
+                f"{config.target} takes dumps to where nobody looks for them yet on el",
+                way_out="a path on the guest's own disk",
+            )
+        return El(config)
+
+    def install(self, shell: Shell, until: Deadline) -> None:
+        """kdump-utils, or kexec-tools where kdumpctl is still part of it."""
+        script = """
+        for installer in dnf yum; do command -v $installer > /dev/null && break; done
+        $installer --assumeyes install kdump-utils || $installer --assumeyes install kexec-tools
+        command -v kdumpctl > /dev/null && systemctl enable kdump.service || exit 1
+        systemctl start kdump.service || :
+        """
+        shell.run("sh", "-c", script, until=until)
+
+    def boot_loader(self, shell: Shell, until: Deadline) -> BootLoader:
+        """By grubby where it is there, as kdumpctl itself takes it; else GRUB's own defaults."""
+        if shell.attempt("sh", "-c", "command -v grubby", until=until).status == 0:
+            return Grubby()
+        # On EFI systems before RHEL 9 that link leads to the EFI partition.
+        links = ("readlink", "-e", "/etc/grub2-efi.cfg", "/etc/grub2.cfg", "/boot/grub2/grub.cfg")
+        found = shell.attempt(*links, until=until).stdout.split()
+        goal = found[0] if found else "/boot/grub2/grub.cfg"
+        return GrubDefaults("GRUB_CMDLINE_LINUX", ("grub2-mkconfig", "-o", goal))
+
+    def own_crashkernel(self, shell: Shell, until: Deadline) -> str | None:
+        """By kdumpctl, else by the kernel's own file."""
+        for command in (("kdumpctl", "get-default-crashkernel"), ("sh", "-c", _KERNELS_DEFAULT)):
+            said = shell.attempt(*command, until=until)
+            if said.status == 0 and (value := said.stdout.strip().removeprefix("crashkernel=")):
+                return value
+        return None
+
+    def restart(self, shell: Shell, until: Deadline) -> None:
+        """By systemd, so that its view is the true one. Builds the initramfs if a setting is another."""
+        shell.attempt("systemctl", "restart", _SERVICE, until=until)
+
+    def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
+        """As kdump's scripts read /etc/kdump.conf, and a shell /etc/sysconfig/kdump."""
+        asked = tuple(names)
+        said = {line.name: line.value for line in lines_of(shell.run("cat", _CONFIGURATION, until=until))}
+        said.setdefault("failure_action", said.get("default", ""))
+        told = {name: said.get(name, "") for name in asked if not name.isupper()}
+        if others := [name for name in asked if name.isupper()]:
+            told |= ShellSettings(_SYSCONFIG).told(shell, others, until)
+        return {name: told[name] for name in asked}
+
+    def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
+        """Other lines instead of those of the same names, and a restart, which builds the initramfs."""
+        told = self.told(shell, settings, until)
+        changed = {name: value for name, value in settings.items() if told[name] != value}
+        if not changed:
+            return Rearmed((), reloaded=False)
+        if sysconfig := {name: value for name, value in changed.items() if name.isupper()}:
+            ShellSettings(_SYSCONFIG).append(shell, sysconfig, until)
+        if options := {name: value for name, value in changed.items() if not name.isupper()}:
+            text = shell.run("cat", _CONFIGURATION, until=until)
+            renamed = not options.get("failure_action") or self._knows(shell, "failure_action", until)
+            new = with_options(text, options, failure_action="failure_action" if renamed else "default")
+            shell.run("sh", "-c", 'printf %s "$1" > "$0"', _CONFIGURATION, new, until=until)
+        self.restart(shell, until)
+        if not unit.is_loaded(shell, until):
+            raise NotArmed(
+                "no capture kernel is loaded with the settings given",
+                settings="\n".join(printed(name, value) for name, value in changed.items() if value),
+                it_says=self.state(shell, until).said,
+            )
+        return Rearmed(tuple(changed), reloaded=True)
+
+    def _knows(self, shell: Shell, option: str, until: Deadline) -> bool:
+        """Whether this kdumpctl, which is a script, has the word at all: RHEL 7 has `default` alone."""
+        script = 'grep -q -w -e "$0" "$(command -v kdumpctl)"'
+        return shell.attempt("sh", "-c", script, option, until=until).status == 0
+
+    def settle(self, shell: Shell, until: Deadline) -> None:
+        """The service is part of the boot, and arms long after the first login."""
+        unit.settle(shell, _SERVICE, until)
+
+    def state(self, shell: Shell, until: Deadline) -> KdumpState:
+        """As systemd and the kernel see it. `kdumpctl status` would wait while it is arming."""
+        return unit.state_of(shell, _SERVICE, until)
+
+    def propagate(self, shell: Shell, until: Deadline) -> None:
+        """`kdumpctl propagate`."""
+        done = shell.attempt("kdumpctl", "propagate", until=until)
+        if done.status != 0:
+            said = f"{done.stdout}{done.stderr}".strip()
+            raise NotArmed("kdumpctl could not propagate its key", it_says=said)
+
+    def try_remote(self, shell: Shell, until: Deadline) -> Output:
+        """With kdumpctl's own words, once it sends anywhere."""
+        raise BadInput(f"{self.name} sends dumps nowhere yet")
+
+    def sender_of(self, directory: DumpDirectory) -> str:
+        """What stands before the time of the crash: an address, 127.0.0.1 where nothing is sent."""
+        return re.sub(r"-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d$", "", directory.path.rsplit("/", 1)[-1])
+
+    def dumps(self, shell: Shell, until: Deadline) -> tuple[DumpDirectory, ...]:
+        """Directories named HOST-YYYY-MM-DD-HH:MM:SS; without a host and seconds if kdumpctl made them."""
+        if self.raw:
+            self.settle(shell, until)
+        pattern = r"\d{4}-\d\d-\d\d-\d\d:\d\d" if self.raw else r"\S+-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d"
+        found = dump_directories(shell, self.core_directory, until)
+        return tuple(each for each in found if re.fullmatch(pattern, each.path.rsplit("/", 1)[-1]))
+
+
+def with_options(text: str, options: Mapping[str, str], failure_action: str = "failure_action") -> str:
+    """kdump.conf with these options, empty ones left out. Comments stay; so do all other lines.
+
+    ``failure_action`` is how this kdumpctl calls that option.
+    """
+    gone = {line.number for line in lines_of(text) if line.name in {*options, *_also_called(options)}}
+    kept = [line for number, line in enumerate(text.split("\n"), 1) if number not in gone]
+    said = {failure_action if name == "failure_action" else name: value for name, value in options.items()}
+    new = [printed(name, value) for name, value in said.items() if value]
+    return "\n".join([*"\n".join(kept).rstrip("\n").split("\n"), *new, ""])
+
+
+def _also_called(options: Mapping[str, str]) -> set[str]:
+    return {"default"} if "failure_action" in options else set()
+
+
+def _artifacts(collector: Collector | None, *, raw: bool) -> Artifacts:
+    if raw:
+        # save_raw(): nothing else comes through a pipe.
+        return Artifacts(Artifact(re.compile(r"vmcore"), 0o600), None)
+    # cp gives the copy the mode of /proc/vmcore.
+    copied = isinstance(collector, Command) and collector.program.rsplit("/", 1)[-1] == "cp"
+    vmcore = Artifact(re.compile(r"vmcore"), 0o400 if copied else 0o600)
+    return Artifacts(vmcore, _VMCORE_DMESG, _KEXEC_DMESG)
