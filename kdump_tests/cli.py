@@ -19,6 +19,7 @@ from kdump_tests.crashkernel.probe import release_of
 from kdump_tests.crashkernel.setting import enlarged
 from kdump_tests.crashkernel.table import as_json, as_table
 from kdump_tests.deadline import Deadline
+from kdump_tests.debug_package import DebugPackages
 from kdump_tests.dump_page import as_object, as_page, error_as_object, error_as_page
 from kdump_tests.errors import BadDump, BadInput, KdumpVerifyError, LabError
 from kdump_tests.guest.build import ImageStore
@@ -33,6 +34,7 @@ from kdump_tests.guest.saved_state import SavedStates, chosen_limit
 from kdump_tests.session.progress import Progress
 from kdump_tests.sizes import parse_size
 from kdump_tests.steps import listening
+from kdump_tests.vmcore.judgement import judge
 from kdump_tests.vmcore.split import dumps_among, inspect_parts
 
 
@@ -64,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     build = image.add_parser("build", help="build images, unless their recipe was built before")
     build.add_argument("name", nargs="+")
     build.set_defaults(command=_build_images)
+    debuginfo = image.add_parser(
+        "debuginfo",
+        help="fetch the vmlinux of built images' kernels: half a GiB each, to look into dumps with",
+    )
+    debuginfo.add_argument("name", nargs="+")
+    debuginfo.set_defaults(command=_fetch_debug_information)
     remove = image.add_parser("remove", help="remove all builds of images from the cache")
     remove.add_argument("name", nargs="+")
     remove.set_defaults(command=_remove_images)
@@ -114,6 +122,14 @@ def _parser() -> argparse.ArgumentParser:
     looking.add_argument("--dmesg", action="store_true", help="all of the kernel's log, not just its end")
     looking.add_argument(
         "--pages", action="store_true", help="read every page too; takes minutes for a large dump"
+    )
+    looking.add_argument(
+        "--vmlinux", metavar="PATH", type=Path,
+        help="the dump's kernel with debug information, or a folder that holds it, to be read by drgn "
+             "(default: looked for by its build ID, among installed packages, in the cache, by debuginfod)",
+    )  # fmt: skip
+    looking.add_argument(
+        "--crash", action="store_true", help="ask crash(8) too; takes half a minute, and needs a vmlinux"
     )
     looking.add_argument("--json", action="store_true", help="one object per file, instead of a page")
     looking.set_defaults(command=_inspect)
@@ -212,12 +228,13 @@ def _probe(options: argparse.Namespace, places: Places) -> int:
     return 1 if counted[False] else 0
 
 
-def _inspect(options: argparse.Namespace, _places: Places) -> int:
+def _inspect(options: argparse.Namespace, places: Places) -> int:
     worst = 0
     objects = []
     for paths in dumps_among(options.file):
         try:
             dump = inspect_parts(paths, pages=options.pages)
+            judgement = judge(dump, places.cache, options.vmlinux, second=options.crash)
         except (BadDump, LabError) as error:
             status = error.exit_code if isinstance(error, LabError) else 2
             objects.append(error_as_object(paths[0], error))
@@ -225,9 +242,9 @@ def _inspect(options: argparse.Namespace, _places: Places) -> int:
                 print(f"kdump-verify: {error_as_page(error)}", file=sys.stderr)
         else:
             status = 0 if dump.complete else 1
-            objects.append(as_object(dump, whole_log=options.dmesg))
+            objects.append(as_object(dump, judgement, whole_log=options.dmesg))
             if not options.json:
-                print(as_page(dump, whole_log=options.dmesg))
+                print(as_page(dump, judgement, whole_log=options.dmesg))
         worst = max(worst, status)
     if options.json:
         print(json.dumps(objects, indent=1))
@@ -254,11 +271,20 @@ def _build_images(options: argparse.Namespace, places: Places) -> int:
     return 0
 
 
+def _fetch_debug_information(options: argparse.Namespace, places: Places) -> int:
+    for name in options.name:
+        vmlinux = DebugPackages(places.cache).install(ImageStore(places.cache).get(name))
+        print(f"{name}: {vmlinux.path}")
+    return 0
+
+
 def _remove_images(options: argparse.Namespace, places: Places) -> int:
     for name in options.name:
         Image.load(name)
         gone = ImageStore(places.cache).remove(name)
-        print(f"{name}: {len(gone)} builds removed")
+        debug_information = DebugPackages(places.cache).remove(name)
+        also = f", {len(debug_information)} of debug information" if debug_information else ""
+        print(f"{name}: {len(gone)} builds removed{also}")
     return 0
 
 

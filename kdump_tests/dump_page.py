@@ -1,27 +1,38 @@
 """What `kdump-verify inspect` tells of a dump: a page for people, an object for programs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kdump_tests.errors import KdumpVerifyError
 from kdump_tests.report import words
+from kdump_tests.vmcore.analysis import Analysis
+from kdump_tests.vmcore.crash_utility import Session
 from kdump_tests.vmcore.inspection import Vmcore
+from kdump_tests.vmcore.judgement import Judgement
 from kdump_tests.vmcore.shape import Memory, kinds_left_out
 from kdump_tests.vmcore.taint import MEANINGS
 from kdump_tests.vmcore.text import printable
 
 LAST_LINES = 20  # of the log: the end of a panic's trace
+_MOST_NAMES = 30
+_MOST_LINES = 40  # of an answer of crash's; all of it: --json
+_KTHREADD = 2  # the parent of all threads of the kernel
 
 
-def as_page(dump: Vmcore, *, whole_log: bool) -> str:
-    """The facts, one a line, then the log. Nothing in it moves a cursor."""
-    rows = list(_rows(dump, whole_log=whole_log))
+def as_page(dump: Vmcore, judgement: Judgement, *, whole_log: bool) -> str:
+    """The facts, one a line, then backtrace, log and what crash said. Nothing in it moves a cursor."""
+    rows = [*_rows(dump, whole_log=whole_log), *_judged(judgement)]
     lines = [*map(str, (dump.path, *dump.further_parts)), *(f"  {name:<12} {value}" for name, value in rows)]
-    return "\n".join(map(printable, [*lines, *_log(dump, whole_log=whole_log)]))
+    if judgement.analysis:
+        lines += [f"#{number:<3} {frame}" for number, frame in enumerate(judgement.analysis.backtrace)]
+    lines += _log(dump, whole_log=whole_log)
+    if judgement.session:
+        lines += _said(judgement.session)
+    return "\n".join(map(printable, lines))
 
 
-def as_object(dump: Vmcore, *, whole_log: bool) -> dict[str, object]:
+def as_object(dump: Vmcore, judgement: Judgement, *, whole_log: bool) -> dict[str, object]:
     """For JSON: sizes in bytes unless pages are said, ``crash_time`` in seconds since 1970."""
-    memory, part = dump.memory, dump.part
+    memory, part, session = dump.memory, dump.part, judgement.session
     return {
         "path": str(dump.path),
         "further_parts": [str(path) for path in dump.further_parts],
@@ -60,6 +71,16 @@ def as_object(dump: Vmcore, *, whole_log: bool) -> dict[str, object]:
         "kernel_log_lines": len(dump.kernel_log),
         "kernel_log_missing_because": dump.kernel_log_missing_because,
         "kernel_log": _log(dump, whole_log=whole_log),
+        "not_judged": judgement.not_judged,
+        "analysis": judgement.analysis and judgement.analysis.as_object(),
+        "crash": session
+        and {
+            "version": session.version,
+            "failure": session.failure,
+            "contradictions": judgement.contradictions,
+            "findings": judgement.findings,
+            "answers": {answer.command: answer.text.splitlines() for answer in session.answers},
+        },
     }
 
 
@@ -95,6 +116,51 @@ def _rows(dump: Vmcore, *, whole_log: bool) -> Iterator[tuple[str, str]]:
         yield "remark", remark
     yield "VMCOREINFO", words.count(len(dump.vmcoreinfo), "line")
     yield "kernel log", _about_log(dump, whole_log=whole_log)
+
+
+def _judged(judgement: Judgement) -> Iterator[tuple[str, str]]:
+    if judgement.search.vmlinux:
+        yield "vmlinux", str(judgement.search.vmlinux.path)
+    if judgement.analysis:
+        yield from _analysed(judgement.analysis)
+    if judgement.not_judged:
+        yield "not judged", judgement.not_judged
+    if not judgement.search.vmlinux:
+        way_out = "--vmlinux PATH; for a guest's dump: kdump-verify image debuginfo NAME"
+        yield "way out", f"{way_out}; looked at {', '.join(judgement.search.looked_at)}"
+    for contradiction in judgement.contradictions:
+        yield "DISAGREE", contradiction
+    for finding in judgement.findings:
+        yield "finding", finding
+    if judgement.session and judgement.session.answers and not judgement.contradictions:
+        yield "agreed", f"{judgement.session.version} names the same kernel and the same crashed task"
+    if judgement.no_second:
+        yield "no crash(8)", judgement.no_second
+
+
+def _analysed(analysis: Analysis) -> Iterator[tuple[str, str]]:
+    if analysis.crashed:
+        yield "crashed", str(analysis.crashed)
+    own = [task for task in analysis.tasks if _KTHREADD not in (task.pid, task.parent)]
+    told = _some([f"{task.comm} ({task.pid})" for task in own])
+    yield "tasks", f"{len(analysis.tasks)}, of them {len(own)} not the kernel's own: {told}"
+    yield "modules", f"{len(analysis.modules)}: {_some(analysis.modules)}"
+    yield "memory use", ", ".join(f"{use} {words.size(used)}" for use, used in analysis.memory.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
+
+
+def _said(session: Session) -> Iterator[str]:
+    """What crash said; its log is the one that stands there already."""
+    for answer in session.answers:
+        lines = answer.text.splitlines()
+        if answer.command != "log":
+            yield f"crash> {answer.command}"
+            yield from lines[:_MOST_LINES]
+            if len(lines) > _MOST_LINES:
+                yield f"… {len(lines) - _MOST_LINES} lines more (--json has them)"
 
 
 def _format(dump: Vmcore) -> str:

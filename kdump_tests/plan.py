@@ -69,6 +69,7 @@ class Plan(Strict):
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     connect: str = EMBEDDED
     cold: bool = False
+    vmlinux: Path | None = None
     triggers: Annotated[tuple[Trigger, ...], pydantic.BeforeValidator(_triggers)] = (Trigger.SYSRQ_C,)
     nfs_version: Annotated[int, pydantic.Field(ge=3, le=4)] = 4
     kdump_conf: Path | None = None
@@ -100,6 +101,8 @@ class Plan(Strict):
         plan._check_stack()
         for memory in plan.memory:
             plan.spec(memory, None)  # is it a machine at all?
+        if plan.vmlinux is not None and not plan.vmlinux.exists():
+            raise BadInput(f"there is no vmlinux at {plan.vmlinux}", way_out="leave it out, or name one")
         check_request(plan.crashkernel, plan.memory)
         if remote := plan.remote:
             dump_server.require_known(remote)
@@ -263,6 +266,7 @@ class Plan(Strict):
             "accelerator": self.accelerator,
             "libvirt": self.connect,
             "guests": "booted cold" if self.cold else "forked from saved states",
+            "vmlinux": str(self.vmlinux or ""),
             "triggers": ", ".join(map(str, self.triggers)),
             "dumps": str(self.topology),
         }

@@ -36,6 +36,9 @@ from kdump_tests.stacks.detection import detect, require
 from kdump_tests.stacks.dump_server import DumpServer
 from kdump_tests.stacks.stack import KdumpState, Mechanism, Stack
 from kdump_tests.steps import Step, announce, step
+from kdump_tests.vmcore.analysis import Analysis
+from kdump_tests.vmcore.crash_utility import Session
+from kdump_tests.vmcore.judgement import Judgement, judge
 
 _SUITE = Path(__file__).parent / "verification"
 # Of the reference machine: the boot has reached SSH, which on some systems is before kdump is loaded. el
@@ -95,6 +98,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"how the kernel is crashed, each time in a guest of its own: {', '.join(map(str, Trigger))} "
              "(default: sysrq-c)",
     )  # fmt: skip
+    group.addoption(
+        "--vmlinux", metavar="PATH",
+        help="the guests' kernel with debug information, or a folder that holds it (default: looked for by "
+             "its build ID; `kdump-verify image debuginfo NAME` fetches it)",
+    )  # fmt: skip
     group.addoption("--vcpus", metavar="N", help="CPUs of each guest (default: 1)")
     group.addoption(
         "--accel", metavar="auto|kvm|tcg",
@@ -152,6 +160,7 @@ def pytest_configure(config: pytest.Config) -> None:
             accelerator=option.accel,
             connect=option.connect,
             cold=option.cold,
+            vmlinux=option.vmlinux,
             triggers=option.trigger,
             nfs_version=option.nfs_version,
             kdump_conf=option.kdump_conf,
@@ -202,6 +211,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         "test_crash.py": True in dumps,
         "test_dump.py": True in dumps,
         "test_account.py": True in dumps and keeps_account,
+        "test_analysis.py": True in dumps,
         "test_lost_crash.py": False in dumps,
     }
     return (collection_path.parent == _SUITE and not asked.get(collection_path.name, True)) or None
@@ -432,7 +442,45 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
         report.record(dump)
     for remark in publish.remarks(happened):
         report.record(remark)
+    for finding in publish.captured_but(happened):
+        report.record(finding)
     return happened
+
+
+@pytest.fixture(scope="session")
+def judgement(request: pytest.FixtureRequest, crash: Crash) -> Judgement:
+    """The dump, read by both judges if its debug information is at hand."""
+    plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
+    vmcore = crash.dump.vmcore
+    with step(crash.guest, "reading the vmcore with debug information"):
+        judged = judge(vmcore, default_cache(), plan.vmlinux, second=True)
+    if judged.session:
+        (crash.log_folder / publish.CRASH_LOG).write_text(judged.session.transcript)
+    for fact in publish.judged(crash, judged, report.folder):
+        report.record(fact)
+    return judged
+
+
+@pytest.fixture(scope="session")
+def analysis(request: pytest.FixtureRequest, judgement: Judgement) -> Analysis:
+    """What drgn tells of the dump."""
+    if judgement.trouble:
+        raise judgement.trouble
+    if judgement.analysis is None:
+        way_out = f"kdump-verify image debuginfo {request.config.stash[_PLAN].image}, or --vmlinux PATH"
+        pytest.skip(f"not judged: {judgement.not_judged}. Way out: {way_out}")
+    return judgement.analysis
+
+
+@pytest.fixture(scope="session")
+def second_judge(analysis: Analysis, judgement: Judgement) -> Session:
+    """What crash(8) tells of the dump."""
+    session = judgement.session
+    if session is None:
+        pytest.skip(f"no second judge: {judgement.no_second}")
+    if session.failure:
+        pytest.skip(f"no second judge, though {analysis.reader} reads the dump: {session.failure}")
+    return session
 
 
 @pytest.fixture(scope="session")

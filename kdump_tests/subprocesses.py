@@ -13,6 +13,7 @@ from kdump_tests.errors import LabError, NoSpace, ToolMissing
 
 # Debian's name of the package that brings each program, for the way out of ToolMissing.
 PACKAGES = {
+    "crash": "crash",
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",

@@ -19,7 +19,8 @@ from kdump_tests.errors import (
     KdumpVerifyError,
     LabError,
 )
-from kdump_tests.guest.facts import KernelFacts
+from kdump_tests.guest.console import Line
+from kdump_tests.guest.facts import KernelFacts, Process, services
 from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.shell import Copy
 from kdump_tests.sizes import MIB
@@ -72,7 +73,9 @@ class Crash:
     kernel: KernelFacts
     planted: Planted
     guest_time: int  # the guest's clock before the panic, seconds since the epoch
+    services: tuple[Process, ...]  # that ran before the panic
     timeline: Timeline
+    capture_log: tuple[Line, ...]  # of the capture kernel and what it ran, on the console
     boot_id_after: str | None  # None: the machine did not come back
     new_directories: tuple[DumpDirectory, ...]
     log_folder: Path
@@ -154,6 +157,7 @@ def crash_guest(
     _prepare(guest, trigger)
     guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
     planted = plant(guest)
+    running = services(guest)  # and whoever holds what was planted
     keeper.has_file_port()  # asked now, not while a verdict is waited for
     cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
     with step(guest.name, f"crashing by {trigger}"):
@@ -166,7 +170,9 @@ def crash_guest(
         kernel=kernel,
         planted=planted,
         guest_time=guest_time,
+        services=running,
         timeline=timeline,
+        capture_log=timeline.of_capture(guest.console.lines()),
         boot_id_after=boot_id_after,
         new_directories=new,
         log_folder=guest.folder,

@@ -1,7 +1,7 @@
 """A crash as its console told it: which phase was reached when, by which line, and where it ended."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kdump_tests.crash.words import PANIC, Words
@@ -25,6 +25,8 @@ ENDS: Mapping[FinalAction, re.Pattern[str]] = {
 }
 # kernel/panic.c ends so when no capture kernel took over and panic= is 0: nothing comes after it.
 _DEAD = re.compile(r"---\[ end Kernel panic")
+_STAMPED = re.compile(r"\[ *\d+\.\d{6}\]")
+_BANNER = re.compile(r"\] Linux version ")
 _PROGRESS = re.compile(r"\[ *(\d+\.\d) *%\]")
 
 # For how long a crash may stay in a phase, in seconds of the reference machine, where a good one stays
@@ -114,6 +116,30 @@ class Timeline:
     def line(self, phase: Phase) -> str:
         """The line that proves a phase; empty when it was not reached."""
         return next((event.line.text for event in self.events if event.phase is phase), "")
+
+    def phase_at(self, line: Line) -> Phase:
+        """The phase in which a line was printed."""
+        before = [event.phase for event in self.events if event.line.number <= line.number]
+        return before[-1] if before else Phase.TRIGGERED
+
+    @property
+    def last_words(self) -> tuple[str, ...]:
+        """What the crashed kernel itself said from its panic on."""
+        panic = self.line(Phase.PANIC)
+        if panic not in self.spoken:
+            return ()
+        said = self.spoken[self.spoken.index(panic) :]
+        # The banner of the next kernel comes before its command line, by which that one is known.
+        end = next((n for n, text in enumerate(said) if _BANNER.search(text)), None)
+        return tuple(text for text in said[:end] if _STAMPED.match(text))
+
+    def of_capture(self, lines: Iterable[Line]) -> tuple[Line, ...]:
+        """Those of a console's lines that the capture kernel printed, and what it ran."""
+        seen = {event.phase: event.line.number for event in self.events}
+        start, end = seen.get(Phase.CAPTURE_KERNEL), seen.get(Phase.REBOOTED)
+        if start is None:
+            return ()
+        return tuple(line for line in lines if start <= line.number and (end is None or line.number < end))
 
     def require(self, phase: Phase) -> None:
         """Raise CaptureFailed, with all that a person needs next, unless that phase was reached."""

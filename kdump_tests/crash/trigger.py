@@ -42,7 +42,8 @@ class Recipe:
     ``prepare`` is a shell script that must succeed. ``task`` is the name (comm) of the task that panics and
     ``cpu`` where, None where chance decides. ``in_nmi``: the panic is in NMI context, where printk() only
     takes notes for later, and the capture kernel may start before that. ``not_dumped_because`` is the fault
-    of the crash that there must be; empty where a dump must be left.
+    of the crash that there must be; empty where a dump must be left. ``crashes_in`` is the function that the
+    backtrace of the task that panics must hold; empty where none is promised.
 
     Words: kernel sources of 6.1, 6.12 and 7.2.
     """
@@ -56,11 +57,13 @@ class Recipe:
     needs: tuple[Need, ...] = ()
     in_nmi: bool = False
     not_dumped_because: str = ""
+    crashes_in: str = ""
 
 
 # drivers/tty/sysrq.c. The file takes a command whatever kernel.sysrq allows; the first write is for those
 # who expect it done as people do it.
 _SYSRQ = panic("sysrq triggered crash", after=r"sysrq: Trigger a crash")
+_HANDLER = "sysrq_handle_crash"
 _SYSRQ_C = Script("echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger")
 
 _UNSIGNED_MODULES = Need(
@@ -95,15 +98,24 @@ kexec --load-panic "/boot/vmlinuz-$(uname -r)" --append="$console panic=1 nr_cpu
 class Trigger(Enum):
     """The triggers by name."""
 
-    SYSRQ_C = Recipe(words=_SYSRQ, pull=_SYSRQ_C, task="sh")
-    SYSRQ_C_ON_FIRST_CPU = Recipe(words=_SYSRQ, pull=_SYSRQ_C, task="sh", cpu=Cpu.FIRST, vcpus=2)
-    SYSRQ_C_ON_LAST_CPU = Recipe(words=_SYSRQ, pull=_SYSRQ_C, task="sh", cpu=Cpu.LAST, vcpus=2)
-    SYSRQ_C_ON_RANDOM_CPU = Recipe(words=_SYSRQ, pull=_SYSRQ_C, task="sh", cpu=Cpu.RANDOM, vcpus=2)
-    SYSRQ_C_UNDER_LOAD = Recipe(words=_SYSRQ, pull=_SYSRQ_C, prepare=_LOAD, task="sh", vcpus=2)
+    SYSRQ_C = Recipe(words=_SYSRQ, pull=_SYSRQ_C, crashes_in=_HANDLER, task="sh")
+    SYSRQ_C_ON_FIRST_CPU = Recipe(
+        words=_SYSRQ, pull=_SYSRQ_C, crashes_in=_HANDLER, task="sh", cpu=Cpu.FIRST, vcpus=2
+    )
+    SYSRQ_C_ON_LAST_CPU = Recipe(
+        words=_SYSRQ, pull=_SYSRQ_C, crashes_in=_HANDLER, task="sh", cpu=Cpu.LAST, vcpus=2
+    )
+    SYSRQ_C_ON_RANDOM_CPU = Recipe(
+        words=_SYSRQ, pull=_SYSRQ_C, crashes_in=_HANDLER, task="sh", cpu=Cpu.RANDOM, vcpus=2
+    )
+    SYSRQ_C_UNDER_LOAD = Recipe(
+        words=_SYSRQ, pull=_SYSRQ_C, crashes_in=_HANDLER, prepare=_LOAD, task="sh", vcpus=2
+    )
     # Here kernel.sysrq counts, and Debian's allows no crash (438, without 8).
     SERIAL_BREAK = Recipe(
         words=_SYSRQ,
         pull=SerialBreak("c"),
+        crashes_in=_HANDLER,
         prepare="echo 1 > /proc/sys/kernel/sysrq",
         needs=(
             Need(
@@ -127,6 +139,7 @@ class Trigger(Enum):
         words=panic("Out of memory: compulsory panic_on_oom is enabled", after=r"invoked oom-killer: "),
         prepare="echo 2 > /proc/sys/vm/panic_on_oom; swapoff -a",
         pull=Script("exec tail /dev/zero"),
+        crashes_in="out_of_memory",
     )
     # kernel/hung_task.c: whoever writes to a frozen file system waits where no signal reaches.
     HUNG_TASK = Recipe(
@@ -137,6 +150,7 @@ class Trigger(Enum):
         prepare="cd /proc/sys/kernel; echo 5 > hung_task_timeout_secs; echo 1 > hung_task_panic",
         pull=Script("fsfreeze --freeze /; exec touch /frozen"),
         task="khungtaskd",
+        crashes_in="watchdog",
     )
     # kernel/exit.c. systemd that is told to start anew finds something in its place that ends at once.
     KILLED_INIT = Recipe(

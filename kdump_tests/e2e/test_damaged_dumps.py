@@ -117,6 +117,8 @@ def test_a_whole_dump_of_another_crash_is_refused(plain: Path, test: Callable[[C
         kernel=KernelFacts(str(core.kernel_release), str(core.build_id), "", ""),
         planted=Planted("kdump-verify nonce of this crash", b"", 0, 20.0),
         guest_time=core.crash_time + 60,
+        services=(),
+        capture_log=(),
         timeline=Timeline((), (), None, "", ""),
         boot_id_after=None,
         new_directories=(),

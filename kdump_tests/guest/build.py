@@ -85,10 +85,10 @@ class ImageStore:
                 *image.build.packages,
             ]
             try:
-                run([*_confinement(), recipe / "build", *arguments], until, log=log)
+                run([*confinement(), recipe / "build", *arguments], until, log=log)
             except LabError as error:
                 kind = NoSpace if isinstance(error, NoSpace) else ImageError
-                kept = _keep_log(log, self.cache / f"{image.name}-build.log")
+                kept = keep_log(log, self.cache / f"{image.name}-build.log")
                 raise kind(
                     f"image {image.name} could not be built",
                     **{"reason": error.message, **error.facts, "log": kept},
@@ -159,13 +159,14 @@ def _built_at(built: BuiltImage) -> float:
     return (built.folder / "manifest.json").stat().st_mtime
 
 
-def _keep_log(log: Path, goal: Path) -> Path:
+def keep_log(log: Path, goal: Path) -> Path:
+    """The log of what went wrong, out of a folder that is about to go; there is one even if it is empty."""
     # Moved, as a full disk takes no copy.
     log.replace(goal) if log.exists() else goal.touch()
     return goal
 
 
-def _confinement() -> tuple[str, ...]:
+def confinement() -> tuple[str, ...]:
     """A prefix under which a build dies with us, whole, and its mounts with it.
 
     A bootstrap is a tree of processes with /proc and /dev mounted in the new system. In namespaces of

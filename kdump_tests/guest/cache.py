@@ -102,11 +102,11 @@ def publish(folder: Path, goal: Path) -> None:
 
 
 def abandoned(root: Path) -> tuple[tuple[Path, Path], ...]:
-    """Staging folders of images and states below ``root``, each with the lock that guards it.
+    """Staging folders of images, states and debug information, each with the lock that guards it.
 
     Only those under a free lock are abandoned.
     """
-    kinds = {"image": "images", "state": "states"}
+    kinds = {"image": "images", "state": "states", "debuginfo": "debuginfo"}
     return tuple(
         (folder, root / "locks" / f"{kind} {folder.parent.name}.lock")
         for kind, place in kinds.items()

@@ -107,6 +107,11 @@ class Console:
         with self._changed:
             return self._lines.index(line)
 
+    def lines(self) -> tuple[Line, ...]:
+        """All that are there."""
+        with self._changed:
+            return tuple(self._lines)
+
     def tail(self, lines: int = 20) -> str:
         """The last lines."""
         with self._changed:

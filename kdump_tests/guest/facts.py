@@ -1,7 +1,9 @@
 """What a running guest says of its kernel and its memory: read once, kept as values."""
 
 import base64
+import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kdump_tests.crashkernel.reservation import (
@@ -17,6 +19,7 @@ from kdump_tests.guest.machine import BOOT_ID, Guest
 _RELEASE = "/proc/sys/kernel/osrelease"
 _COMMAND_LINE = "/proc/cmdline"
 _NT_GNU_BUILD_ID = 3
+_INIT = 1
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,15 @@ class KernelFacts:
     build_id: str  # hex
     command_line: str
     boot_id: str
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process as /proc tells of it. ``comm`` is its name."""
+
+    pid: int
+    comm: str
+    parent: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,22 @@ def kernel_facts(guest: Guest) -> KernelFacts:
     except ValueError:
         raise LabError("the guest tells of its kernel in an unknown form", said=told[:500]) from None
     return KernelFacts(release, build_id(notes), command_line, boot_id)
+
+
+def services(guest: Guest) -> tuple[Process, ...]:
+    """Init and its children: they stay, where commands come and go, and none is a thread of the kernel's."""
+    # Some are gone by the time that cat comes to them.
+    script = "cat /proc/[0-9]*/stat 2> /dev/null || true"
+    told = parse_processes(guest.shell.run("sh", "-c", script, until=guest.command_deadline()))
+    return tuple(process for process in told if _INIT in (process.pid, process.parent))
+
+
+def parse_processes(stat: str) -> Iterator[Process]:
+    """Out of /proc/PID/stat, a line each (proc(5)). A name may hold blanks and brackets, and a newline."""
+    for match in re.finditer(
+        r"^(\d{1,7}) \((.{1,64}?)\) [A-Za-z] (\d{1,7}) -?\d+ ", stat, re.MULTILINE | re.DOTALL
+    ):
+        yield Process(int(match[1]), match[2], int(match[3]))
 
 
 def build_id(encoded_notes: str) -> str:

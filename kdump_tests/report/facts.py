@@ -79,6 +79,20 @@ none. ``crash_time`` is the dump's own word for when, in seconds since 1970::
      "kernel_release": "6.12.57+deb13-amd64", "build_id": "9d2f41c0", "crash_time": 1795426930,
      "panic_message": "sysrq triggered crash", "seconds_to_judge": 0.8}
 
+What one judge made of that dump with its kernel's debug information: ``facts`` by name, ``sections`` as the
+judge tells them, ``log`` all of it as a file of the report. ``not_judged`` says what could not be told::
+
+    {"kind": "analysis", "guest": "debian-13-2G", "judge": "drgn 0.3.0", "seconds": 1.9,
+     "vmlinux": "/usr/lib/debug/boot/vmlinux-6.12.57+deb13-amd64", "log": "", "not_judged": "",
+     "facts": {"crashed": "sh (PID 338) on CPU 0"},
+     "sections": [{"title": "backtrace", "text": "panic (kernel/panic.c:358:3)"}]}
+
+Something that went well and still is worth a look, and what made it so: trouble of a capture that saved its
+dump, with the first of ``count`` lines that say so, or a judge who cannot read what the other reads::
+
+    {"kind": "finding", "guest": "debian-13-2G", "what": "captured, but: a disk failed to read or write",
+     "when": "dump saved", "lines": ["[   24.4] I/O error, dev vda, sector 179656"], "count": 6}
+
 One check's outcome: ``failed`` is the product's fault, ``error`` the laboratory's, ``skipped`` comes
 with its reason. ``test`` is pytest's node id, ``guest`` the guest it judged, if it judged one::
 
@@ -295,6 +309,41 @@ class Dump:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A piece of what a judge said, as it said it."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What one judge made of a guest's dump with debug information."""
+
+    kind: ClassVar[str] = "analysis"
+    guest: str
+    judge: str
+    seconds: float
+    vmlinux: str
+    facts: Mapping[str, str]
+    sections: tuple[Section, ...]
+    log: str
+    not_judged: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that judges nothing and is worth a look, with the lines that say so."""
+
+    kind: ClassVar[str] = "finding"
+    guest: str
+    what: str
+    when: str
+    lines: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """One check's outcome."""
 
@@ -335,6 +384,8 @@ Fact = (
     | StepDone
     | Crash
     | Dump
+    | Analysis
+    | Finding
     | Verdict
     | Note
     | RunEnded

@@ -6,9 +6,11 @@ from typing import Self, TypeVar
 
 from kdump_tests.report.facts import (
     Accelerator,
+    Analysis,
     Crash,
     Dump,
     Fact,
+    Finding,
     GuestBooted,
     Note,
     Prediction,
@@ -31,6 +33,8 @@ class GuestStory:
     reservations: tuple[Reservation, ...]
     crashes: tuple[Crash, ...]
     dumps: tuple[Dump, ...]
+    analyses: tuple[Analysis, ...]
+    findings: tuple[Finding, ...]
     verdicts: tuple[Verdict, ...]
 
     @property
@@ -77,6 +81,8 @@ class Run:
                     reservations=tuple(fact for fact in _all(Reservation, known) if fact.guest == name),
                     crashes=tuple(fact for fact in _all(Crash, known) if fact.guest == name),
                     dumps=tuple(fact for fact in _all(Dump, known) if fact.guest == name),
+                    analyses=tuple(fact for fact in _all(Analysis, known) if fact.guest == name),
+                    findings=tuple(fact for fact in _all(Finding, known) if fact.guest == name),
                     verdicts=tuple(fact for fact in _all(Verdict, known) if fact.guest == name),
                 )
                 for name in names

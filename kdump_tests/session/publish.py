@@ -1,7 +1,7 @@
 """The facts of the rooms as the facts of the report."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +10,23 @@ from kdump_tests.crash.crash import Crash, Dump
 from kdump_tests.crash.words import LastWords
 from kdump_tests.crashkernel.matrix import boundaries
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
+from kdump_tests.diagnosis.trouble import troubles
 from kdump_tests.errors import KdumpVerifyError
 from kdump_tests.guest.crashkernel_parameter import NONE, Choice, CrashkernelParameter
 from kdump_tests.guest.facts import KernelFacts, Witnesses
 from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.spec import GuestSpec
-from kdump_tests.report import facts
+from kdump_tests.report import facts, words
+from kdump_tests.stacks.stack import Phase
+from kdump_tests.vmcore.crash_utility import Session
+from kdump_tests.vmcore.judgement import Judgement
+
+CRASH_LOG = "crash.log"
+"""Where in a guest's folder all lies that crash(8) said."""
+
+_MOST_LINES = 200
+_LONGEST_LINE = 300
 
 
 def guest_booted(
@@ -166,6 +176,83 @@ def remarks(happened: Crash) -> tuple[facts.Note, ...]:
         return ()
     told = kept.remarks if kept else ()
     return tuple(facts.Note(time.time(), happened.guest, f"captured, but {remark}") for remark in told)
+
+
+def captured_but(happened: Crash) -> Iterator[facts.Finding]:
+    """What the capture complained of, whether or not it saved the dump."""
+    saved = happened.timeline.reached(Phase.DUMP_SAVED)
+    for trouble in troubles(happened.capture_log):
+        first, *_ = trouble.lines
+        means = trouble.signature.means
+        yield facts.Finding(
+            guest=happened.guest,
+            what=f"Captured, but: {means[0].lower()}{means[1:]}" if saved else means,
+            when=f"since {happened.timeline.phase_at(first)}; console line {first.number}",
+            lines=tuple(line.text for line in trouble.lines),
+            count=trouble.count,
+        )
+
+
+def judged(happened: Crash, judgement: Judgement, report: Path) -> Iterator[facts.Analysis | facts.Finding]:
+    """What the judges made of the dump, and where they differ."""
+    yield _first_judge(happened, judgement)
+    if judgement.session:
+        log = happened.log_folder / CRASH_LOG
+        yield _second_judge(happened, judgement.session, judgement, str(log.relative_to(report)))
+    for what in (*judgement.contradictions, *judgement.findings):
+        yield facts.Finding(happened.guest, what, "", (), 0)
+
+
+def _first_judge(happened: Crash, judgement: Judgement) -> facts.Analysis:
+    analysis, vmlinux = judgement.analysis, judgement.search.vmlinux
+    told: dict[str, str] = {}
+    sections: list[facts.Section] = []
+    if analysis:
+        told = {
+            "crashed": str(analysis.crashed or ""),
+            "kernel": analysis.release or "",
+            "memory use": ", ".join(f"{use} {words.size(size)}" for use, size in analysis.memory.items()),
+        }
+        tasks = [f"{task.pid:>7} {task.parent:>7} {task.comm}" for task in analysis.tasks]
+        for title, lines in (
+            ("backtrace", [f"#{number:<3} {frame}" for number, frame in enumerate(analysis.backtrace)]),
+            (f"{len(tasks)} tasks: PID, parent, name", tasks),
+            (f"{len(analysis.modules)} modules", analysis.modules),
+        ):
+            sections.append(facts.Section(title, _shortened(lines)))
+    return facts.Analysis(
+        guest=happened.guest,
+        judge=analysis.reader if analysis else "drgn",
+        seconds=round(analysis.seconds, 2) if analysis else 0.0,
+        vmlinux=str(vmlinux.path) if vmlinux else "",
+        facts=told,
+        sections=tuple(sections),
+        log="",
+        not_judged=judgement.not_judged,
+    )
+
+
+def _second_judge(happened: Crash, session: Session, judgement: Judgement, log: str) -> facts.Analysis:
+    vmlinux = judgement.search.vmlinux
+    return facts.Analysis(
+        guest=happened.guest,
+        judge=session.version,
+        seconds=round(session.seconds, 2),
+        vmlinux=str(vmlinux.path) if vmlinux else "",
+        facts={"crashed": str(session.crashed or ""), "kernel": session.release or ""},
+        sections=tuple(
+            facts.Section(answer.command, _shortened(answer.text.splitlines())) for answer in session.answers
+        ),
+        log=log,
+        not_judged=session.failure,
+    )
+
+
+def _shortened(lines: Sequence[str]) -> str:
+    """The end, where it is more than anybody reads on a page."""
+    left_out = len(lines) - _MOST_LINES
+    shown = [f"… {left_out} lines before these", *lines[left_out:]] if left_out > 0 else lines
+    return "\n".join(line[:_LONGEST_LINE] for line in shown)
 
 
 def _format(left: Dump) -> str:

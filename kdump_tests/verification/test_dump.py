@@ -4,7 +4,10 @@ import pytest
 
 from kdump_tests.crash.crash import Crash
 from kdump_tests.stacks.stack import Stack
+from kdump_tests.vmcore.last_words import as_dmesg_has_it
 from kdump_tests.vmcore.printk import seconds_since_boot
+
+LAST_LINES = 20
 
 
 def test_exactly_one_dump_directory_is_new(crash: Crash) -> None:
@@ -63,6 +66,20 @@ def test_nothing_is_missing_of_what_the_stack_promises(crash: Crash, stack: Stac
     names = [file.name for file in crash.dump.directory.files]
     promised = [artifact.name for artifact in stack.artifacts.all]
     assert [name.pattern for name in promised if not any(map(name.fullmatch, names))] == []
+
+
+def test_saved_dmesg_ends_as_the_log_in_the_dump(crash: Crash) -> None:
+    saved = as_dmesg_has_it(crash.dump.log_text.splitlines())
+    assert saved[-LAST_LINES:] == list(crash.dump.vmcore.kernel_log[-LAST_LINES:])
+
+
+def test_last_words_on_the_console_are_in_the_log_in_the_dump(crash: Crash) -> None:
+    said = as_dmesg_has_it(crash.timeline.last_words)
+    if not said:
+        pytest.skip(
+            "it died unheard: in NMI context printk() takes notes, and the capture kernel came first"
+        )
+    assert [line for line in said if line not in crash.dump.vmcore.kernel_log] == []
 
 
 def test_files_have_the_owner_and_mode_that_the_stack_promises(crash: Crash, stack: Stack) -> None:

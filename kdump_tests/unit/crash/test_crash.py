@@ -31,6 +31,8 @@ def crash(spoken: Sequence[str], dump: Any) -> Crash:
         kernel=KernelFacts("6.1.0", "00", "", "b1"),
         planted=Planted(NONCE, b"", 300, 58.0),
         guest_time=0,
+        services=(),
+        capture_log=(),
         timeline=Timeline((), (), None, "console.log", "", tuple(spoken)),
         boot_id_after="b2",
         new_directories=(),

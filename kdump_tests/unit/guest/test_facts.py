@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
 from kdump_tests.errors import LabError
-from kdump_tests.guest.facts import Witnesses, build_id
+from kdump_tests.guest.facts import Process, Witnesses, build_id, parse_processes
 from kdump_tests.sizes import MIB
 
 ID = bytes(range(20))
@@ -87,3 +87,15 @@ def test_witnesses_that_tell_of_different_reservations_do_not_agree(
     sysfs: int, boot_log: Reservation
 ) -> None:
     assert not seen(sysfs, Reservation(128 * MIB), boot_log).agree
+
+
+def test_processes_are_read_whatever_they_are_called() -> None:
+    stat = (
+        "1 (systemd) S 0 1 1 0 -1 4194560 9000 90000\n"
+        "299 (sshd) S 1 299 299 0 -1 4194560\n"
+        "338 (a) R (b\n) S 299 338 338 0 -1 4194304\n"
+        "cat: /proc/340/stat: No such file or directory\n"
+    )
+    assert list(parse_processes(stat)) == [
+        Process(1, "systemd", 0), Process(299, "sshd", 1), Process(338, "a) R (b\n", 299),
+    ]  # fmt: skip

@@ -17,6 +17,7 @@ from kdump_tests.report.facts import (
     PredictedSize,
     RunEnded,
     RunStarted,
+    Section,
     StepDone,
     Verdict,
 )
@@ -63,6 +64,7 @@ def all_facts(text: st.SearchStrategy[str]) -> st.SearchStrategy[Fact]:
         tuple[str, ...]: st.lists(text, max_size=2).map(tuple),
         Mapping[str, str]: st.dictionaries(text, text, max_size=2),
         tuple[PhaseReached, ...]: st.lists(st.builds(PhaseReached, text, real, text), max_size=2).map(tuple),
+        tuple[Section, ...]: st.lists(st.builds(Section, text, text), max_size=2).map(tuple),
         tuple[PredictedSize, ...]: st.lists(st.builds(PredictedSize, number, number), max_size=4).map(tuple),
         tuple[Artifact, ...]: st.lists(st.builds(Artifact, text, number, text, text, text), max_size=2).map(
             tuple

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 from kdump_tests.report.facts import (
     Accelerator,
+    Analysis,
     Artifact,
     Crash,
     Dump,
     Fact,
+    Finding,
     GuestBooted,
     Note,
     Outcome,
@@ -17,6 +19,7 @@ from kdump_tests.report.facts import (
     Reservation,
     RunEnded,
     RunStarted,
+    Section,
     StepDone,
     Verdict,
 )
@@ -101,6 +104,23 @@ DUMP = Dump(
     panic_message="sysrq triggered crash",
     seconds_to_judge=0.8,
 )
+ANALYSIS = Analysis(
+    guest=GUEST,
+    judge="drgn 0.3.0",
+    seconds=1.9,
+    vmlinux="/usr/lib/debug/boot/vmlinux-6.12.57+deb13-amd64",
+    facts={"crashed": "sh (PID 338) on CPU 0"},
+    sections=(Section("backtrace", "#0   panic (kernel/panic.c:358:3)"),),
+    log="guests/debian-13-2G/crash.log",
+    not_judged="",
+)
+FINDING = Finding(
+    guest=GUEST,
+    what="Captured, but: a disk failed to read or write",
+    when="since dump saved",
+    lines=("[   24.425607] I/O error, dev vda, sector 179656",),
+    count=6,
+)
 NOTE = Note(at=1795426990.2, subject="debian-13-2G", text="its process died of signal 9")
 ENDED = RunEnded(at=1795427001.0, exit_status=0, seconds=264.5)
 
@@ -130,4 +150,6 @@ BROKEN: tuple[Fact, ...] = (
     *(PASSED, FAILED, replace(ENDED, exit_status=1)),
 )
 KILLED = WORKING[:-1]
-EVERY_FACT: tuple[Fact, ...] = (*WORKING[:-1], PROBED, FAILED, LAB_ERROR, SKIPPED, NOTE, ENDED)
+EVERY_FACT: tuple[Fact, ...] = (
+    *(*WORKING[:-1], PROBED, ANALYSIS, FINDING, FAILED, LAB_ERROR, SKIPPED, NOTE, ENDED),
+)

@@ -15,10 +15,12 @@ from kdump_tests.report.page import render_page
 from kdump_tests.report.timeline import bars
 from kdump_tests.sizes import GIB, MIB
 from kdump_tests.unit.report.stories import (
+    ANALYSIS,
     BROKEN,
     CRASH,
     ENDED,
     FAILED,
+    FINDING,
     GUEST,
     KERNEL,
     KILLED,
@@ -278,3 +280,23 @@ def test_only_the_end_of_a_failed_crash_is_bad() -> None:
     failed = replace(crash_at(1.0, 2.0), failure="nothing was saved")
     assert [bar.bad for bar in bars(failed)] == [False, True]
     assert [bar.bad for bar in bars(crash_at(1.0, 2.0))] == [False, False]
+
+
+def test_what_a_judge_says_is_folded_and_escaped() -> None:
+    hostile = replace(ANALYSIS.sections[0], text="</pre><script>alert(1)</script>\x1b[2J")
+    page = render_page([*WORKING, replace(ANALYSIS, sections=(hostile,))])
+    assert "<h3>Analysis by drgn 0.3.0</h3>" in page
+    assert "<summary>backtrace</summary><pre>&lt;/pre&gt;&lt;script&gt;alert(1)&lt;/script&gt;</pre>" in page
+    assert 'href="guests/debian-13-2G/crash.log"' in page
+
+
+def test_what_could_not_be_judged_is_said() -> None:
+    page = render_page([*WORKING, replace(ANALYSIS, not_judged="the tasks: no vmlinux was found")])
+    assert "<dt>not judged</dt><dd>the tasks: no vmlinux was found</dd>" in page
+
+
+def test_trouble_of_a_capture_that_succeeded_is_told_with_its_line() -> None:
+    page = render_page([*WORKING, FINDING])
+    assert "Captured, but: a disk failed to read or write" in page
+    assert "I/O error, dev vda, sector 179656" in page
+    assert "since dump saved, 6 lines" in page

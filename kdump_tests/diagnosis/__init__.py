@@ -1,0 +1,1 @@
+"""What went wrong with a capture, and what went wrong although it succeeded."""

@@ -1,0 +1,1 @@
+"""How a crash is read, with consoles in place of guests."""
