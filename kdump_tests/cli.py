@@ -258,7 +258,9 @@ def _list_images(_options: argparse.Namespace, places: Places) -> int:
         image = Image.load(name)
         built = store.find(image)
         old = len(store.builds(name)) - bool(built)
-        state = f"built, kernel {built.kernel_release}, {_size(built.folder)}" if built else "not built"
+        state = "not built" if image.build else "to be brought"
+        if built:
+            state = f"built, kernel {built.kernel_release or 'its own'}, {_size(built.folder)}"
         print(f"{name:<{width}} {state}{f', {old} of older recipes' if old else ''}")
         print(f"{'':<{width}} {image.description}")
     return 0

@@ -34,6 +34,10 @@ class Deadline:
         """Whether no time remains."""
         return self.left == 0.0
 
+    def pause(self, seconds: float) -> None:
+        """Let so many seconds pass, no more than remain: where nothing tells when to look again."""
+        time.sleep(min(seconds, self.left))
+
     def error(self, **facts: object) -> DeadlineExpired:
         """The error to raise when it passed."""
         return DeadlineExpired(f"not in time: {self.what}", **facts)

@@ -11,7 +11,7 @@ from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput, ImageError, LabError, NoSpace
 from kdump_tests.guest.build import confinement, keep_log
 from kdump_tests.guest.cache import locked, publish, remove_tree, require_space, staging
-from kdump_tests.guest.image import FOLDER, BuiltImage
+from kdump_tests.guest.image import FOLDER, Build, BuiltImage, Image
 from kdump_tests.sizes import GIB
 from kdump_tests.steps import step
 from kdump_tests.subprocesses import run
@@ -37,14 +37,14 @@ class DebugPackages:
             ImageError: it could not be fetched, or is no vmlinux.
             NoSpace: the cache's disk is too full.
         """
-        name = built.image.name
-        recipe = self._recipe(built)
+        name, build = built.image.name, _build(built.image)
+        recipe = self._recipe(built.image, build)
         if found := self.find(built):
             return found
         until = Deadline.after(_INSTALL_SECONDS, f"the debug information of {name} is installed")
         with locked(self.cache / "locks" / f"debuginfo {name}.lock", until):
             # Another process may have fetched it while this one waited.
-            return self.find(built) or self._fetch(built, recipe, until)
+            return self.find(built) or self._fetch(built, recipe, build.suite, until)
 
     def find(self, built: BuiltImage) -> Vmlinux | None:
         """What was installed for this very build of the kernel."""
@@ -62,18 +62,18 @@ class DebugPackages:
                 remove_tree(folder)
         return gone
 
-    def _recipe(self, built: BuiltImage) -> Path:
+    def _recipe(self, image: Image, build: Build) -> Path:
         # Beside the image's recipe and not in it: what is in it decides whether an image is built anew.
-        recipe = self.descriptions / "recipes" / f"{built.image.build.recipe}-debuginfo" / "fetch"
+        recipe = self.descriptions / "recipes" / f"{build.recipe}-debuginfo" / "fetch"
         if not recipe.is_file():
             raise BadInput(
-                f"{built.image.name}: its recipe {built.image.build.recipe!r} knows of no debug information",
+                f"{image.name}: its recipe {build.recipe!r} knows of no debug information",
                 missing=recipe,
                 way_out="--vmlinux PATH, where you have one",
             )
         return recipe
 
-    def _fetch(self, built: BuiltImage, recipe: Path, until: Deadline) -> Vmlinux:
+    def _fetch(self, built: BuiltImage, recipe: Path, suite: str, until: Deadline) -> Vmlinux:
         name, parent = built.image.name, self._parent(built.image.name)
         require_space(parent, _NEEDED_SPACE, f"the debug information of {name}")
         if os.geteuid() != 0:
@@ -85,7 +85,7 @@ class DebugPackages:
         with step(name, "fetching the debug information"), staging(parent) as folder:
             log = folder / "fetch.log"
             release, version = built.kernel_release, _version(built)
-            arguments: list[str | Path] = [built.image.build.suite, folder, release, version]
+            arguments: list[str | Path] = [suite, folder, release, version]
             try:
                 run([*confinement(), recipe, *arguments], until, log=log)
                 build_id = build_id_of(folder / "vmlinux")
@@ -113,6 +113,15 @@ class DebugPackages:
 
     def _parent(self, name: str) -> Path:
         return cached(self.cache) / name
+
+
+def _build(image: Image) -> Build:
+    if image.build is None:
+        raise BadInput(
+            f"{image.name} was made by others, so where its debug information can be had is not known",
+            way_out="--vmlinux PATH, where you have one",
+        )
+    return image.build
 
 
 def _package(built: BuiltImage) -> str:

@@ -10,6 +10,7 @@
     │   ├── ImageError          an image cannot be described, built or read
     │   ├── NoSpace             the host's disk is full
     │   ├── GuestNotReached     a guest did not boot, or SSH never came up
+    │   │   └── HostKeyChanged  somebody else answers in its place
     │   ├── GuestLost           a guest that was there is gone, or panicked unasked
     │   └── DeadlineExpired     something of the laboratory's did not end in time
     └── KdumpFailure            the product's fault: kdump does not do what it must
@@ -85,6 +86,10 @@ class GuestNotReached(LabError):
     """A guest did not boot, or SSH never came up."""
 
     exit_code = 75  # EX_TEMPFAIL
+
+
+class HostKeyChanged(GuestNotReached):
+    """Somebody else answers in the guest's place: its host key is not the one that is known."""
 
 
 class GuestLost(LabError):

@@ -11,15 +11,19 @@ from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crashkernel.policy import Rule, load_policy
 from kdump_tests.errors import BadInput
 from kdump_tests.guest.crashkernel_parameter import AUTO, NONE, check_request, promises
+from kdump_tests.guest.disk_file import DiskFile
+from kdump_tests.guest.host import Address, Consent
 from kdump_tests.guest.hypervisor import EMBEDDED
 from kdump_tests.guest.image import Image, StackName
-from kdump_tests.guest.spec import GuestSpec
+from kdump_tests.guest.spec import SMALLEST_MEMORY, Firmware, GuestSpec
 from kdump_tests.sizes import GIB, format_size, parse_size
 from kdump_tests.stacks import STACKS, dump_disk, dump_server
+from kdump_tests.stacks.another_kernel import KernelFiles
 from kdump_tests.stacks.kdump_conf import KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.stack import Stack, check_settings
 from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.stacks.translation import Translation, Untranslated
+from kdump_tests.stacks.visit import Host
 from kdump_tests.validation import Strict, faults
 
 
@@ -61,6 +65,10 @@ class Plan(Strict):
 
     image: str = "debian-12"
     stack_name: StackName | None = None  # the image's own
+    firmware: Firmware | None = None
+    kernel: Path | None = None
+    initrd: Path | None = None
+    modules: Path | None = None
     memory: Annotated[tuple[int, ...], pydantic.BeforeValidator(_sizes)]
     crashkernel: str = "auto"
     policy: str | None = None
@@ -68,6 +76,13 @@ class Plan(Strict):
     vcpus: Annotated[int, pydantic.Field(ge=1, le=64)] = 1
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     connect: str = EMBEDDED
+    host: str | None = None
+    allow_crash: str | None = None
+    allow_busy: bool = False
+    spare: tuple[str, ...] = ()
+    identity: Path | None = None
+    console: str | None = None
+    patience: Annotated[float, pydantic.Field(gt=0, le=100)] = 1.0
     cold: bool = False
     vmlinux: Path | None = None
     triggers: Annotated[tuple[Trigger, ...], pydantic.BeforeValidator(_triggers)] = (Trigger.SYSRQ_C,)
@@ -98,6 +113,14 @@ class Plan(Strict):
                     reason=f"crashkernel={plan.crashkernel} is asked for, and a policy stands in for auto",
                     way_out="leave one of them out",
                 )
+        if plan.host is not None:
+            plan._check_host()
+            return plan
+        if alone := [name for name in ("allow_crash", "identity", "console") if getattr(plan, name)]:
+            raise BadInput(
+                f"--{alone[0].replace('_', '-')} is about an existing host", way_out="--host USER@NAME"
+            )
+        plan._check_image()
         plan._check_stack()
         for memory in plan.memory:
             plan.spec(memory, None)  # is it a machine at all?
@@ -127,9 +150,73 @@ class Plan(Strict):
         Raises:
             BadInput: no guest boots the image.
         """
-        name = Image.load(self.image).guest_stack()
-        named = self.stack_name or name
+        told = "auto" if self.host else Image.load(self.image).guest_stack()
+        named = self.stack_name or told
         return None if named == "auto" else STACKS[named]
+
+    def _check_host(self) -> None:
+        """What is asked of a machine that exists, and cannot be."""
+        if self.crashkernel != AUTO or self.policy or self.kernel_arguments:
+            raise BadInput(
+                "the boot loader of an existing host is left as it is",
+                reason="--crashkernel, --policy and --kernel-argument change its kernel command line",
+                way_out="set it there; what is set is what is verified",
+            )
+        if len(self.triggers) > 1:
+            raise BadInput("an existing host is crashed once", way_out="one --trigger at a time")
+        self._check_stack()
+        if self.remote or self.mount:
+            raise BadInput(
+                "dumps of an existing host are looked for on its own disk, where it keeps them now",
+                way_out="leave ssh, nfs, ftp and partitions out of --kdump-conf and --kdump-setting",
+            )
+        Address.parse(self.host or "")
+
+    @property
+    def kernel_files(self) -> KernelFiles | None:
+        """The kernel of the user's, where guests shall run that one.
+
+        Raises:
+            BadInput: it comes without its modules.
+        """
+        if self.kernel is None:
+            return None
+        if self.modules is None:
+            raise BadInput(f"--kernel {self.kernel} comes without --modules: no disk would be found")
+        return KernelFiles(self.kernel, self.initrd, self.modules)
+
+    @property
+    def visit(self) -> Host | None:
+        """The host that exists, where one is verified rather than guests."""
+        if self.host is None:
+            return None
+        consent = Consent(self.allow_crash, self.spare, self.allow_busy)
+        return Host(Address.parse(self.host), consent, self.identity, self.console, self.patience)
+
+    def _check_image(self) -> None:
+        image = Image.load(self.image)
+        image.guest_stack()  # is there one?
+        if image.build is None:
+            DiskFile.examine(image.brought_disk())
+        if self.firmware and not image.boots_by_firmware:
+            raise BadInput(
+                f"--firmware {self.firmware}: {image.name} starts with its kernel, without firmware"
+            )
+        if self.kernel_files:
+            if image.boots_by_firmware:
+                raise BadInput(
+                    f"--kernel {self.kernel}: {image.name} has a boot loader and a kernel of its own",
+                    way_out="an image that starts with its kernel, as debian-12",
+                )
+            self.kernel_files.check()
+        elif self.initrd or self.modules:
+            raise BadInput("--initrd and --modules need a --kernel to go with")
+        if self.kernel_arguments and image.boots_by_firmware:
+            raise BadInput(
+                f"--kernel-argument {self.kernel_arguments[0]} cannot be set on {image.name}",
+                reason="it boots by its own boot loader, which has its own kernel command line",
+                way_out="set it there, or take an image that starts with its kernel",
+            )
 
     @cached_property
     def configured_stack(self) -> Stack | None:
@@ -191,15 +278,17 @@ class Plan(Strict):
     def key(self) -> str:
         """Short, and the same for plans whose guests do the same things."""
         kdump = (self.crashkernel, self.policy, self.stack_name)
-        asked = (self.image, *kdump, *self.kernel_arguments, self.vcpus, self.cold)
-        return " ".join(map(str, (*asked, self.topology)))
+        machine = (self.host or self.image, self.firmware, self.kernel, self.vcpus, self.cold)
+        return " ".join(map(str, (*machine, *kdump, *self.kernel_arguments, self.topology)))
 
     def booted(self, host: int) -> tuple[int, ...]:
-        """The tiers that a host of so many bytes boots whole.
+        """The tiers that a host of so many bytes boots whole; of a host that exists, one that says nothing.
 
         Raises:
             BadInput: not a single one.
         """
+        if self.host is not None:
+            return (SMALLEST_MEMORY,)
         if held := tuple(memory for memory in self.memory if memory <= host):
             return held
         raise BadInput(
@@ -212,6 +301,8 @@ class Plan(Strict):
     def crashed(self, host: int) -> int:
         """The tier that is crashed."""
         booted = self.booted(host)
+        if self.host is not None:
+            return booted[0]
         if self.crashkernel not in {NONE, AUTO}:
             rule = Rule.of(self.crashkernel)
         elif self.policy is not None:
@@ -241,6 +332,9 @@ class Plan(Strict):
 
     def spec(self, memory: int, crashkernel: str | None) -> GuestSpec:
         """The guest of one tier."""
+        if self.host is not None:
+            name = Address.parse(self.host).name
+            return GuestSpec(image=name, memory=memory, crashkernel=None, exists=True)
         return GuestSpec(
             image=self.image,
             memory=memory,
@@ -249,13 +343,27 @@ class Plan(Strict):
             kernel_arguments=self.kernel_arguments,
             disks=(dump_disk.DISK,) if self.mount else (),
             links=(dump_server.LINK,) if self.remote else (),
+            firmware=self.firmware or Image.load(self.image).boot.firmware,
         )
 
     def shown(self) -> dict[str, str]:
         """The plan in words, for the report."""
+        if self.host is not None:
+            return {
+                "existing host": self.host,
+                "may be crashed as": self.allow_crash or "not at all",
+                "console by": self.console or "none: phases come from what a crash leaves",
+                "kdump.conf": str(self.configuration or "").strip(),
+                "kdump settings": ", ".join(
+                    f"{name}={value}" for name, value in self.settings.items() if value
+                ),
+                "triggers": ", ".join(map(str, self.triggers)),
+            }
         return {
             "image": self.image,
             "stack": self.stack.name if self.stack else "whichever it has",
+            "firmware": self.firmware or "",
+            "kernel": str(self.kernel or ""),
             "memory tiers": ", ".join(map(format_size, self.memory)),
             "crashkernel": self.crashkernel,
             "policy": self.policy or "",

@@ -1,8 +1,9 @@
 """The suite as a pytest plugin: its options, its fixtures, and the report that grows as it runs."""
 
 import argparse
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from kdump_tests.guest.lab import Lab
 from kdump_tests.guest.laboratory import Places, opened
 from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.run import default_base
-from kdump_tests.guest.spec import GuestSpec
+from kdump_tests.guest.spec import SMALLEST_MEMORY, GuestSpec
 from kdump_tests.plan import Plan
 from kdump_tests.session import hooks, publish
 from kdump_tests.session.suite import SuiteSession
@@ -31,10 +32,12 @@ from kdump_tests.session.worker import Worker
 from kdump_tests.sizes import format_size
 from kdump_tests.stacks import STACKS, dump_disk
 from kdump_tests.stacks import dump_server as dump_servers
+from kdump_tests.stacks.boot_loader import value_in
 from kdump_tests.stacks.core_collector import Makedumpfile
 from kdump_tests.stacks.detection import detect, require
 from kdump_tests.stacks.dump_server import DumpServer
 from kdump_tests.stacks.stack import KdumpState, Mechanism, Stack
+from kdump_tests.stacks.visit import visited
 from kdump_tests.steps import Step, announce, step
 from kdump_tests.vmcore.analysis import Analysis
 from kdump_tests.vmcore.crash_utility import Session
@@ -46,6 +49,7 @@ _SUITE = Path(__file__).parent / "verification"
 _SETTLE_SECONDS = 600.0
 # A question of a second, unless a package has to be fetched and installed.
 _INSTALL_SECONDS = 600.0
+_RESERVE_SECONDS = 240.0
 
 _PLAN = pytest.StashKey[Plan]()
 _SESSION = pytest.StashKey[SuiteSession]()
@@ -55,7 +59,15 @@ _WORKER = pytest.StashKey[Worker | None]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The choices that make a plan."""
     group = parser.getgroup("kdump-verify", "what to verify")
-    group.addoption("--image", metavar="NAME", help="guest image, a folder of images/ (default: debian-12)")
+    group.addoption(
+        "--image", metavar="NAME|PATH",
+        help="guest image: a folder of images/, or a whole disk of yours (qcow2, raw, vmdk) with cloud-init "
+             "(never written to); a path has a slash in it (default: debian-12)",
+    )  # fmt: skip
+    group.addoption(
+        "--firmware", metavar="bios|uefi|secure-boot",
+        help="what starts a disk that has a boot loader of its own (default: bios)",
+    )  # fmt: skip
     group.addoption(
         "--stack", metavar="NAME|auto",
         help=f"which kdump the guests have: {', '.join(STACKS)} (installed where there is none), or 'auto' "
@@ -102,6 +114,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--vmlinux", metavar="PATH",
         help="the guests' kernel with debug information, or a folder that holds it (default: looked for by "
              "its build ID; `kdump-verify image debuginfo NAME` fetches it)",
+    )  # fmt: skip
+    group.addoption(
+        "--kernel", metavar="PATH",
+        help="a kernel of yours for guests of an image of the project, with --modules and perhaps --initrd",
+    )  # fmt: skip
+    group.addoption(
+        "--modules", metavar="DIR|PACKAGE",
+        help="its modules: what `make modules_install INSTALL_MOD_PATH=DIR` fills, or a .deb or .rpm",
+    )  # fmt: skip
+    group.addoption(
+        "--initrd", metavar="PATH", help="its initrd (default: made of --modules, in a guest, once)"
+    )
+    group.addoption(
+        "--host", metavar="USER@NAME[:PORT]",
+        help="verify a machine that exists, over SSH, not guests; only looked at without --allow-crash",
+    )  # fmt: skip
+    group.addoption(
+        "--allow-crash", metavar="HOSTNAME",
+        help="crash the machine of --host: its own hostname, spelled out; any other name ends the run",
+    )  # fmt: skip
+    group.addoption(
+        "--allow-busy", action="store_true", help="crash it although users are logged in or --spare runs"
+    )
+    group.addoption(
+        "--spare", metavar="SERVICE", action="append", default=[],
+        help="do not crash the machine of --host while this service runs; may be repeated",
+    )  # fmt: skip
+    group.addoption(
+        "--identity", metavar="PATH", help="the key that opens the machine of --host (default: as for ssh)"
+    )
+    group.addoption(
+        "--console", metavar="COMMAND",
+        help="a command that shows the console of --host, as 'ipmitool … sol activate' does; without one "
+             "the phases of a crash come from what it leaves",
+    )  # fmt: skip
+    group.addoption(
+        "--patience", metavar="FACTOR",
+        help="stretches the deadlines of --host (default: 1, by which it must be back within 40 minutes)",
     )  # fmt: skip
     group.addoption("--vcpus", metavar="N", help="CPUs of each guest (default: 1)")
     group.addoption(
@@ -152,6 +202,10 @@ def pytest_configure(config: pytest.Config) -> None:
         plan = Plan.of(
             image=option.image,
             stack_name=option.stack,
+            firmware=option.firmware,
+            kernel=option.kernel,
+            initrd=option.initrd,
+            modules=option.modules,
             memory=option.memory,
             crashkernel=option.crashkernel,
             policy=option.policy,
@@ -159,6 +213,13 @@ def pytest_configure(config: pytest.Config) -> None:
             vcpus=option.vcpus,
             accelerator=option.accel,
             connect=option.connect,
+            host=option.host,
+            allow_crash=option.allow_crash,
+            allow_busy=option.allow_busy,
+            spare=tuple(option.spare),
+            identity=option.identity,
+            console=option.console,
+            patience=option.patience,
             cold=option.cold,
             vmlinux=option.vmlinux,
             triggers=option.trigger,
@@ -179,7 +240,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "tier" in metafunc.fixturenames:
         _parametrize(metafunc, "tier", _tiers(metafunc.fixturenames, plan, host))
     if "probed" in metafunc.fixturenames:
-        _parametrize(metafunc, "probed", [plan.spec(memory, None) for memory in plan.memory])
+        probed = () if plan.host else plan.memory
+        _parametrize(metafunc, "probed", [plan.spec(memory, None) for memory in probed])
     if "untranslated" in metafunc.fixturenames:
         metafunc.parametrize("untranslated", plan.untranslated, ids=lambda each: each.option)
 
@@ -294,8 +356,18 @@ class Laboratory:
     settings: Mapping[str, str]
     makedumpfile: Makedumpfile | None  # as kdump.conf asks for it
 
+    @contextmanager
+    def guest(self, wanted: GuestSpec, folder: Path) -> Iterator[tuple[Guest, CrashkernelParameter]]:
+        """A guest as it is wanted, and what its kernel was given."""
+        parameter = self.crashkernel.on(wanted.memory)
+        spec = replace(wanted, crashkernel=parameter.passed)
+        with self.lab.guest(spec, self.image, folder, self.armed) as guest:
+            yield guest, parameter
+
     def armed(self, guest: Guest) -> bool:
         """Whether kdump is, once a booted guest has done all it will do for it."""
+        if guest.image.image.boots_by_firmware:
+            self._reserve(guest)
         stack = self.stack_of(guest)
         stack.settle(guest.shell, guest.deadline(_SETTLE_SECONDS, "kdump is armed or has given up"))
         return stack.state(guest.shell, guest.command_deadline()).armed
@@ -312,22 +384,86 @@ class Laboratory:
         require(guest.shell, self.required, STACKS, until)
         return self.required
 
-    def configure(self, guest: Guest, stack: Stack, settings: Mapping[str, str]) -> None:
-        """Give an armed guest other settings, and arm it anew if these need it."""
-        until = guest.deadline(_SETTLE_SECONDS, "kdump is armed anew or has given up")
-        with step(guest.name, f"setting {', '.join(name for name, value in settings.items() if value)}"):
-            rearmed = stack.configure(guest.shell, settings, until)
-        announce(Step(guest.name, f"set {rearmed}", seconds=0.0))
+    def _reserve(self, guest: Guest) -> None:
+        """Set crashkernel= for good, where the guest's own boot loader finds it, and boot by that."""
+        wanted = guest.spec.crashkernel
+        with step(guest.name, f"setting crashkernel={wanted} in its boot loader, and booting again"):
+            self.stack_of(guest).boot_loader(guest.shell, guest.command_deadline()).reserve(
+                guest.shell, wanted, guest.deadline(_RESERVE_SECONDS, "the boot loader is told")
+            )
+            guest.reboot()
+        got = value_in(guest.read("/proc/cmdline"))
+        if got != wanted:
+            raise NotArmed(
+                f"crashkernel={wanted}, set in the boot loader of {guest.name}, did not come through",
+                kernel_got=f"crashkernel={got}" if got else "no crashkernel=",
+                console=guest.console.record,
+            )
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A laboratory whose one guest is a host that existed before."""
+
+    host: Guest
+    stack: Stack
+    settings: Mapping[str, str]
+    makedumpfile: Makedumpfile | None
+
+    @contextmanager
+    def guest(self, _wanted: GuestSpec, _folder: Path) -> Iterator[tuple[Guest, CrashkernelParameter]]:
+        """That host, with what its boot loader gives its kernel."""
+        passed = self.host.spec.crashkernel
+        yield (
+            self.host,
+            CrashkernelParameter(
+                "as it is", passed, "set on the host", unforeseen="its own memory map decides"
+            ),
+        )
+
+    def stack_of(self, _guest: Guest) -> Stack:
+        """What was found on it when it was entered."""
+        return self.stack
+
+
+def _configure(stack: Stack, guest: Guest, settings: Mapping[str, str]) -> None:
+    """Give an armed guest other settings, and arm it anew if these need it."""
+    until = guest.deadline(_SETTLE_SECONDS, "kdump is armed anew or has given up")
+    with step(guest.name, f"setting {', '.join(name for name, value in settings.items() if value)}"):
+        rearmed = stack.configure(guest.shell, settings, until)
+    announce(Step(guest.name, f"set {rearmed}", seconds=0.0))
 
 
 @pytest.fixture(scope="session")
-def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
+def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory | Visit]:
     """One for the whole run."""
     plan, session = request.config.stash[_PLAN], request.config.stash[_SESSION]
+    if host := plan.visit:
+        spec = plan.spec(SMALLEST_MEMORY, None)
+        folder, run_id = session.report.guest_folder(spec.name), secrets.token_hex(4)
+        with ExitStack() as stack:
+            try:
+                visit = visited(
+                    host,
+                    STACKS,
+                    plan.stack_name or "auto",
+                    spec,
+                    folder,
+                    run_id,
+                    changes=bool(plan.settings),
+                )
+                guest, kdump = stack.enter_context(visit)
+            except LabError as error:
+                session.stop(error)
+            session.tell_accelerator(host.accelerator)
+            yield Visit(guest, kdump.configured(plan.settings), plan.settings, _makedumpfile(plan))
+        return
     places = Places(default_cache(), default_base())
     with ExitStack() as stack:
         try:
-            opening = opened(places, plan.image, plan.accelerator, plan.connect, cold=plan.cold)
+            opening = opened(
+                places, plan.image, plan.accelerator, plan.connect, cold=plan.cold, meet=session.meet
+            )
             lab, image = stack.enter_context(opening)
             session.run_folder = lab.run.folder
             chosen = choose(plan.crashkernel, image, lab.accelerator, places.cache, plan.policy)
@@ -335,7 +471,13 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
             session.stop(error)
         session.tell_accelerator(lab.accelerator)
         session.tell_prediction(chosen)
-        yield Laboratory(lab, image, plan.configured_stack, chosen, plan.settings, _makedumpfile(plan))
+        required = _required(plan, image)
+        yield Laboratory(lab, image, required, chosen, plan.settings, _makedumpfile(plan))
+
+
+def _required(plan: Plan, image: BuiltImage) -> Stack | None:
+    """As the plan has it; of an image that was met, what was found."""
+    return plan.configured_stack or STACKS.get(image.image.stack or "")
 
 
 def _makedumpfile(plan: Plan) -> Makedumpfile | None:
@@ -348,16 +490,14 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     """One guest per memory tier, for all tests of that tier."""
     plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
     wanted: GuestSpec = request.param
-    parameter = laboratory.crashkernel.on(wanted.memory)
-    spec = replace(wanted, crashkernel=parameter.passed)
-    folder = report.guest_folder(spec.name)
-    with laboratory.lab.guest(spec, laboratory.image, folder, laboratory.armed) as guest:
+    folder = report.guest_folder(wanted.name)
+    with laboratory.guest(wanted, folder) as (guest, parameter):
         stack = laboratory.stack_of(guest)
         if plan.mount:
             with step(guest.name, f"making {plan.mount.partition}"):
                 dump_disk.prepare(guest, plan.mount)
         if plan.settings:
-            laboratory.configure(guest, stack, plan.settings)
+            _configure(stack, guest, plan.settings)
         seen = Tier(
             guest=guest,
             stack=stack,
@@ -419,6 +559,10 @@ def lost_crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tie
 
 def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Crash:
     plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
+    if plan.visit and plan.allow_crash is None:
+        pytest.skip(
+            f"{tier.guest.name} is only looked at: --allow-crash with its own hostname would crash it"
+        )
     if not tier.state.armed:
         raise NotArmed(
             f"{tier.guest.name} was not crashed: no capture kernel is loaded, nothing would be saved",
@@ -435,6 +579,8 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
         )
     server: DumpServer | None = request.getfixturevalue("dump_server") if tier.stack.remote else None
     request.config.hook.pytest_kdump_before_crash(guest=tier.guest, dump_server=server)
+    if plan.visit:  # somebody may have come since it was entered
+        plan.visit.consent.check(tier.guest.shell, tier.guest.command_deadline())
     keeper = server.guest if server else None
     happened = crash_guest(tier.guest, tier.kernel, tier.stack, trigger, keeper)
     report.record(publish.crash(happened))

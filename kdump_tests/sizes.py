@@ -8,7 +8,7 @@ _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
 # As many digits as 64 bits hold. ASCII: the Kelvin sign is a K to Python otherwise.
 _SIZE = re.compile(r"(0x[0-9a-f]{1,16}|[0-9]{1,20})([KMGTPE]?)", re.IGNORECASE | re.ASCII)
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
 
 def parse_size(text: str) -> int:

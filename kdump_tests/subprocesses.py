@@ -14,7 +14,10 @@ from kdump_tests.errors import LabError, NoSpace, ToolMissing
 # Debian's name of the package that brings each program, for the way out of ToolMissing.
 PACKAGES = {
     "crash": "crash",
+    "bsdtar": "libarchive-tools",
+    "dpkg-deb": "dpkg",
     "mmdebstrap": "mmdebstrap",
+    "prlimit": "util-linux",
     "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",
     "qemu-system-aarch64": "qemu-system-arm",

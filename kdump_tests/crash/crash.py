@@ -8,7 +8,7 @@ from itertools import dropwhile
 from pathlib import Path
 
 from kdump_tests.crash.planted import Planted, plant
-from kdump_tests.crash.timeline import Reader, Timeline, read_timeline
+from kdump_tests.crash.timeline import Fault, Reader, Timeline, read_timeline, unseen
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crash.words import LastWords, last_words
 from kdump_tests.errors import (
@@ -16,6 +16,7 @@ from kdump_tests.errors import (
     DeadlineExpired,
     GuestLost,
     GuestNotReached,
+    HostKeyChanged,
     KdumpVerifyError,
     LabError,
 )
@@ -161,8 +162,13 @@ def crash_guest(
     keeper.has_file_port()  # asked now, not while a verdict is waited for
     cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
     with step(guest.name, f"crashing by {trigger}"):
-        timeline = _panic(guest, stack, trigger, cpu)
-    boot_id_after, new, dump = _harvest(guest, keeper, stack, before, timeline, planted)
+        if guest.has_console:
+            timeline = _panic(guest, stack, trigger, cpu)
+            boot_id_after, new, dump = _harvest(guest, keeper, stack, before, timeline, planted)
+        else:
+            timeline, boot_id_after, new, dump = _panic_unseen(
+                guest, stack, trigger, cpu, before, planted, kernel.boot_id
+            )
     return Crash(
         guest=guest.name,
         trigger=trigger,
@@ -189,15 +195,66 @@ def _prepare(guest: Guest, trigger: Trigger) -> None:
         guest.shell.run("sh", "-e", "-c", recipe.prepare, until=until)
 
 
-def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Timeline:
+def _pull(guest: Guest, trigger: Trigger, cpu: int | None) -> None:
     recipe = trigger.value
-    start = guest.console.end
     until = guest.deadline(_PULL_SECONDS, "the trigger is pulled")
-    begun = time.monotonic()
-    # The machine may die before SSH says that the command was taken. The console knows.
+    # The machine may die before SSH says that the command was taken. Others know.
     with suppress(GuestLost, DeadlineExpired):
         recipe.pull.pull(guest, cpu, until)
     guest.shell.close()
+
+
+def _panic_unseen(
+    guest: Guest,
+    stack: Stack,
+    trigger: Trigger,
+    cpu: int | None,
+    before: tuple[DumpDirectory, ...],
+    planted: Planted,
+    boot_id: str,
+) -> tuple[Timeline, str | None, tuple[DumpDirectory, ...], Dump | KdumpVerifyError]:
+    """A crash without a console: what it left tells of its phases, once the machine is back."""
+    begun = time.monotonic()
+    _pull(guest, trigger, cpu)
+    try:
+        after = guest.come_back(boot_id)
+    except GuestNotReached as error:
+        gone = Fault(f"the machine did not come back: {error.message}", None, fatal=True)
+        lost = unseen([(Phase.TRIGGERED, "nothing answers any more")], time.monotonic() - begun, (gone,))
+        answer = (
+            error if isinstance(error, HostKeyChanged) else lost.failure("the machine did not come back")
+        )
+        return lost, None, (), answer
+    seconds = time.monotonic() - begun
+    new = _new_dumps(guest, stack, before)
+    proofs = [(Phase.TRIGGERED, "the machine stopped"), (Phase.REBOOTED, f"boot {after} after {boot_id}")]
+    try:
+        dump = _take(guest, guest, stack, new, unseen(proofs, seconds, ()), planted)
+    except KdumpVerifyError as error:
+        nothing = Fault("nothing that was left proves a capture", None)
+        return unseen(proofs, seconds, () if new else (nothing,)), after, new, error
+    return unseen(_proofs(dump, trigger, proofs), seconds, ()), after, new, dump
+
+
+def _proofs(dump: Dump, trigger: Trigger, known: list[tuple[Phase, str]]) -> list[tuple[Phase, str]]:
+    """What a dump and the log saved beside it prove. /proc/vmcore is there in a capture kernel alone."""
+    where = dump.directory.path
+    said = last_words(dump.log_text.splitlines(), trigger.value.words)
+    found = [
+        (Phase.PANIC, said.panic if said else ""),
+        (Phase.CAPTURE_KERNEL, f"{where} was made"),
+        (Phase.TARGET_MOUNTED, f"{where} was made"),
+        (Phase.DMESG_SAVED, f"{where} holds the kernel log" if dump.log_text else ""),
+        (Phase.DUMP_STARTED, f"{where} holds a vmcore"),
+        (Phase.DUMP_SAVED, f"{where} holds a complete vmcore" if dump.vmcore.complete else ""),
+    ]
+    return sorted([*known, *(each for each in found if each[1])], key=lambda each: each[0].rank)
+
+
+def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Timeline:
+    start, begun = guest.console.end, time.monotonic()
+    _pull(guest, trigger, cpu)
+    recipe = trigger.value
     reader = Reader(stack.markers, recipe.words, begun, ends_with=stack.ends_with, unheard=recipe.in_nmi)
     timeline = read_timeline(guest.console, start, reader, guest.deadline)
     if not timeline.events:
@@ -217,9 +274,7 @@ def _harvest(
     boot_id, absent = _enter_again(guest, timeline, stack.ends_with)
     if absent and keeper is guest:
         return None, (), absent
-    known = {directory.path for directory in before}
-    after = stack.dumps(keeper.shell, keeper.command_deadline())
-    new = tuple(directory for directory in after if directory.path not in known)
+    new = _new_dumps(keeper, stack, before)
     try:
         return boot_id, new, _take(guest, keeper, stack, new, timeline, planted)
     except KdumpVerifyError as error:
@@ -240,6 +295,12 @@ def _enter_again(
         except (GuestNotReached, GuestLost) as error:
             return None, error
         return guest.boot_id(), None
+
+
+def _new_dumps(guest: Guest, stack: Stack, before: tuple[DumpDirectory, ...]) -> tuple[DumpDirectory, ...]:
+    known = {directory.path for directory in before}
+    after = stack.dumps(guest.shell, guest.command_deadline())
+    return tuple(directory for directory in after if directory.path not in known)
 
 
 def _take(

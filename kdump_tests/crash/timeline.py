@@ -1,7 +1,8 @@
 """A crash as its console told it: which phase was reached when, by which line, and where it ended."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kdump_tests.crash.words import PANIC, Words
@@ -93,8 +94,9 @@ class Fault:
 class Timeline:
     """All that was read. ``console`` is the record's path, ``tail`` its last lines at the end of reading.
 
-    ``progress`` is makedumpfile's last word on how far it was, in percent; None when it gave none.
-    ``spoken`` is what was printed from the trigger's announcement until another kernel started.
+    ``witness`` is who told of the phases. ``progress`` is makedumpfile's last word on how far it was, in
+    percent; None when it gave none. ``spoken`` is what was printed from the trigger's announcement until
+    another kernel started.
     """
 
     events: tuple[Event, ...]
@@ -103,11 +105,17 @@ class Timeline:
     console: str
     tail: str = field(repr=False)
     spoken: tuple[str, ...] = field(default=(), repr=False)
+    witness: str = "the console"
 
     @property
     def phase(self) -> Phase:
         """The last phase reached."""
         return self.events[-1].phase if self.events else Phase.TRIGGERED
+
+    @property
+    def watched(self) -> bool:
+        """Whether there was a console to see it on."""
+        return bool(self.console)
 
     def reached(self, phase: Phase) -> bool:
         """Whether this very phase was seen: a later one does not imply it."""
@@ -156,10 +164,25 @@ class Timeline:
             f"{message}; {fault.what}" if fault else message,
             phase_reached=f"{before[-1].phase.value} (+{before[-1].seconds:.1f} s)" if before else "none",
             makedumpfile_was_at="" if self.progress is None else f"{self.progress} %",
+            phases_by="" if self.console else self.witness,
             decisive_line=line.text.strip() if line else "",
             last_lines="" if line else self.tail,
             console=f"{self.console}:{line.number}" if line else self.console,
         )
+
+
+def unseen(events: Sequence[tuple[Phase, str]], seconds: float, faults: tuple[Fault, ...]) -> Timeline:
+    """A crash that nobody watched: the phases that what it left proves, each with the proof.
+
+    The panic comes as the trigger is pulled; of all later phases it is only known that they were
+    reached when ``seconds`` had passed.
+    """
+    now = time.monotonic()
+    told = tuple(
+        Event(phase, 0.0 if phase.rank <= Phase.PANIC.rank else seconds, Line(0, now, proof))
+        for phase, proof in events
+    )
+    return Timeline(told, faults, None, "", "", witness="what the crash left, as there is no console")
 
 
 class Reader:

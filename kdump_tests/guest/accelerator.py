@@ -17,7 +17,7 @@ from kdump_tests.guest.cache import locked
 from kdump_tests.sizes import MIB
 from kdump_tests.steps import step
 
-Name = Literal["kvm", "tcg"]
+Name = Literal["kvm", "tcg", "host"]
 Choice = Literal["auto", "kvm", "tcg"]
 
 # The kernel's own start until it looks for its root: no disk, no userspace.

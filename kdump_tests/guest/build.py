@@ -11,6 +11,7 @@ from pathlib import Path
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import ImageError, LabError, NoSpace
 from kdump_tests.guest.cache import locked, publish, remove_tree, require_space, staging
+from kdump_tests.guest.disk_file import DiskFile
 from kdump_tests.guest.image import FOLDER, BuiltImage, Image, names
 from kdump_tests.sizes import GIB
 from kdump_tests.steps import step
@@ -37,6 +38,9 @@ class ImageStore:
             NoSpace: the cache's disk is too full.
         """
         image = Image.load(name, self.descriptions)
+        if image.build is None:
+            disk = DiskFile.examine(image.brought_disk())
+            return BuiltImage(image, disk.path.parent, disk.identity, "", None, (), disk)
         if found := self.find(image):
             return found
         until = Deadline.after(_BUILD_SECONDS, f"image {name} is built")
@@ -45,7 +49,9 @@ class ImageStore:
             return self.find(image) or self._build(image, until)
 
     def find(self, image: Image) -> BuiltImage | None:
-        """The newest build of the image's present recipe."""
+        """The newest build of the image's present recipe; None of what is brought."""
+        if image.build is None:
+            return None
         built = sorted(self._parent(image.name).glob(f"{self._recipe_digest(image)}-*/manifest.json"))
         return max((BuiltImage.load(image, path.parent) for path in built), key=_built_at, default=None)
 
@@ -75,6 +81,7 @@ class ImageStore:
                 reason="a system is bootstrapped as root, or its files would belong to somebody else",
                 way_out=f"as root: kdump-verify image build {image.name}",
             )
+        assert image.build is not None
         recipe = self.descriptions / "recipes" / image.build.recipe
         with step(image.name, "building the image"), staging(parent) as folder:
             log = folder / "build.log"
@@ -107,6 +114,7 @@ class ImageStore:
 
     def _recipe_digest(self, image: Image) -> str:
         """Of everything that decides the build: the description's [build] and the recipe's files."""
+        assert image.build is not None
         recipe = self.descriptions / "recipes" / image.build.recipe
         if not (recipe / "build").is_file():
             raise ImageError(
@@ -120,6 +128,7 @@ class ImageStore:
 
 
 def _manifest(image: Image, folder: Path, recipe_digest: str) -> dict[str, object]:
+    assert image.build is not None
     disk = "disk.raw" if image.build.disk else None
     for name in (disk, "packages", image.boot.kernel, image.boot.initrd):
         if name and not (folder / name).is_file():
@@ -131,13 +140,13 @@ def _manifest(image: Image, folder: Path, recipe_digest: str) -> dict[str, objec
         "name": f"{recipe_digest}-{packages_digest}",
         "digest": f"{recipe_digest}-{packages_digest}",
         "built_at": time.time(),
-        "kernel_release": _release(kernel),
+        "kernel_release": kernel_release(kernel),
         "crashkernel": _first_line(folder / "crashkernel"),
         "packages": dict(line.split(" ", 1) for line in versions.splitlines()),
     }
 
 
-def _release(kernel: bytes) -> str:
+def kernel_release(kernel: bytes) -> str:
     """The release in a bzImage's header (kernel_version of Documentation/arch/x86/boot.rst).
 
     Of a kernel that is not packed, the one in its banner (init/version-timestamp.c); else nothing.

@@ -126,15 +126,10 @@ def choose(
     by = (image.kernel_release, placement_of(architecture))
     if requested == NONE:
         return Choice(requested, None, False, "left out, as asked", *by)
-    if image.kernel is None:
-        raise BadInput(
-            f"crashkernel={requested} cannot be set on {image.image.name}",
-            reason="it boots by its own boot loader, which has its own kernel command line",
-            way_out="--crashkernel none leaves that line as it is",
-        )
     if requested != AUTO:
         return Choice(requested, Rule.of(requested), False, "", *by)
     rule = load_policy(policy).rule(architecture) if policy is not None else None
+    assert image.kernel is not None
     if _knows_auto(image.kernel, accelerator, cache):
         why = f"its kernel knows auto; foretold by the policy {policy}" if rule else ""
         return Choice(requested, rule, True, why, *by)

@@ -35,6 +35,8 @@ class Wiring:
     guest: str  # this guest's own name, which a domain that was saved before may not bear
     root_disk: Path
     disks: tuple[Path, ...]
+    firmware_variables: Path
+    seed: Path | None  # for cloud-init
     console: Path
     files: Path
     credentials: tuple[tuple[str, Path], ...]  # systemd credentials, name and file
@@ -62,10 +64,12 @@ def domain_xml(
     _add(_add(domain, "metadata"), f"{{{_OURS}}}run", id=wiring.run_id)
     _add(domain, "memory", str(spec.memory), unit="b")
     _add(domain, "vcpu", str(spec.vcpus))
-    _add_boot(domain, spec, image)
+    _add_boot(domain, spec, image, wiring)
     features = _add(domain, "features")
     _add(features, "acpi")
     _add(features, "apic")
+    if spec.firmware == "secure-boot":
+        _add(features, "smm", state="on")
     if accelerator.name == "tcg":
         _add(_add(features, "tcg"), "tb-cache", str(_TRANSLATIONS), unit="MiB")
     _add_cpu(domain, accelerator)
@@ -97,11 +101,19 @@ def command_line(spec: GuestSpec, image: BuiltImage) -> str:
     return " ".join(words)
 
 
-def _add_boot(domain: ET.Element, spec: GuestSpec, image: BuiltImage) -> None:
-    system = _add(domain, "os")
+def _add_boot(domain: ET.Element, spec: GuestSpec, image: BuiltImage, wiring: Wiring) -> None:
+    uefi = image.image.boots_by_firmware and spec.firmware != "bios"
+    system = _add(domain, "os", **({"firmware": "efi"} if uefi else {}))
     architecture = image.image.architecture
     _add(system, "type", "hvm", arch=architecture, machine=_MACHINES[architecture])
-    if image.kernel is None:
+    if uefi:
+        # libvirt picks a build by its description (QEMU's docs/interop/firmware.json).
+        enabled = "yes" if spec.firmware == "secure-boot" else "no"
+        features = _add(system, "firmware")
+        for feature in ("secure-boot", "enrolled-keys"):
+            _add(features, "feature", name=feature, enabled=enabled)
+        _add(system, "nvram", str(wiring.firmware_variables))
+    if image.image.boots_by_firmware:
         _add(system, "boot", dev="hd")
         return
     _add(system, "kernel", str(image.kernel))
@@ -124,6 +136,8 @@ def _add_devices(domain: ET.Element, spec: GuestSpec, wiring: Wiring) -> None:
     _add_disk(devices, "vda", wiring.root_disk, None)
     for number, (disk, path) in enumerate(zip(spec.disks, wiring.disks, strict=True)):
         _add_disk(devices, f"vd{'bcdefghijklmnopqrstuvwxy'[number]}", path, disk.serial)
+    if wiring.seed:
+        _add_seed(devices, wiring.seed)
     serial = _add(devices, "serial", type="file")
     _add(serial, "source", path=str(wiring.console), append="on")
     _add(serial, "target", port="0")
@@ -142,6 +156,14 @@ def _add_disk(devices: ET.Element, target: str, path: Path, serial: str | None) 
     _add(disk, "target", dev=target, bus="virtio")
     if serial:
         _add(disk, "serial", serial)
+
+
+def _add_seed(devices: ET.Element, path: Path) -> None:
+    disk = _add(devices, "disk", type="file", device="disk")
+    _add(disk, "driver", name="qemu", type="raw")
+    _add(disk, "source", file=str(path))
+    _add(disk, "target", dev="vdz", bus="virtio")
+    _add(disk, "readonly")
 
 
 def _add_network(domain: ET.Element, spec: GuestSpec, wiring: Wiring) -> None:

@@ -21,6 +21,7 @@ from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.machine import Guest, Origin
 from kdump_tests.guest.run import Run
 from kdump_tests.guest.saved_state import SavedState, SavedStates, digest, move
+from kdump_tests.guest.seed import write_seed
 from kdump_tests.guest.shell import Login, Shell
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import GIB
@@ -166,7 +167,7 @@ class Lab:
     ) -> Guest:
         begun = time.monotonic()
         with ExitStack() as forked, step(spec.name, "forking from its saved state"):
-            wiring = self._wire(forked, spec, folder, lambda disk: (state.disk(disk), "qcow2"))
+            wiring = self._wire(forked, spec, image, folder, lambda disk: (state.disk(disk), "qcow2"))
             # What the guest had printed before belongs to its record.
             shutil.copyfile(state.console, wiring.console)
             xml = domain_xml(spec, state.name, image, self.accelerator, wiring)
@@ -193,7 +194,11 @@ class Lab:
     ) -> _Seat:
         with step(spec.name, "booting"):
             wiring = self._wire(
-                stack, spec, folder, lambda disk: (image.disk, "raw") if disk == _ROOT else None
+                stack,
+                spec,
+                image,
+                folder,
+                lambda disk: (image.disk, image.disk_format) if disk == _ROOT else None,
             )
             (folder / "console.log").unlink(missing_ok=True)  # of a fork that failed
             xml = domain_xml(spec, wiring.guest, image, self.accelerator, wiring)
@@ -237,7 +242,9 @@ class Lab:
             shell.login = self._login(again, until)
             return console, again
 
-        guest = Guest(spec.name, spec, image, self.accelerator, console, shell, files, folder, domain)
+        guest = Guest(
+            spec.name, spec, image, self.accelerator, console, shell, files, folder, wiring.root_disk, domain
+        )
         guest.start_again = start_again
         return _Seat(guest, domain, wiring)
 
@@ -248,6 +255,7 @@ class Lab:
         self,
         stack: ExitStack,
         spec: GuestSpec,
+        image: BuiltImage,
         folder: Path,
         backing: Callable[[str], tuple[Path, str] | None],
     ) -> Wiring:
@@ -259,13 +267,17 @@ class Lab:
         until = Deadline.after(60, f"the disks of {spec.name} are made")
         create = ["qemu-img", "create", "-q", "-f", "qcow2"]
         sizes = {_ROOT: 0, **{f"{disk.serial}.qcow2": disk.size for disk in spec.disks}}
+        contents = {f"{disk.serial}.qcow2": (disk.content, "raw") for disk in spec.disks if disk.content}
         for name, size in sizes.items():
-            if lower := backing(name):
+            if lower := backing(name) or contents.get(name):
                 run_program([*create, "-b", lower[0], "-F", lower[1], home / name], until)
             else:
                 run_program([*create, home / name, str(size)], until)
         authorized = home / "authorized_keys"
         authorized.write_text(self.run.guest_key.public + "\n")
+        seed = home / "seed.iso" if image.image.boots_by_firmware else None
+        if seed:
+            write_seed(seed, f"kdump-verify-{self.run.id}", self.run.guest_key, self.run.host_key)
         host_key = home / "host_key"
         host_key.touch(mode=0o600)
         host_key.write_text(self.run.host_key.private)
@@ -275,6 +287,8 @@ class Lab:
             guest=f"kv-{self.run.id}-{self._count}-{spec.name}",
             root_disk=root,
             disks=tuple(disks),
+            firmware_variables=home / "firmware.fd",
+            seed=seed,
             console=folder / "console.log",
             files=home / "files.sock",
             credentials=(("ssh.authorized_keys.root", authorized), ("guest.ssh-host-key", host_key)),
@@ -283,7 +297,8 @@ class Lab:
     def _made_of(self, spec: GuestSpec, image: BuiltImage) -> dict[str, object]:
         """All that decides what a saved state is, and whether it can be restored here."""
         nowhere = Path("/")
-        wiring = Wiring("", "", nowhere, tuple(nowhere for _ in spec.disks), nowhere, nowhere, ())
+        disks = tuple(nowhere for _ in spec.disks)
+        wiring = Wiring("", "", nowhere, disks, nowhere, nowhere, nowhere, nowhere, ())
         return {
             "spec": asdict(replace(spec, purpose="")),
             "image": image.digest,

@@ -1,11 +1,10 @@
 """Opening the laboratory: left-overs swept, the image built, a run begun, libvirt at hand."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdump_tests.errors import ToolMissing
 from kdump_tests.guest import hypervisor as hypervisors
 from kdump_tests.guest.accelerator import Accelerator, Choice, choose
 from kdump_tests.guest.build import ImageStore
@@ -15,6 +14,15 @@ from kdump_tests.guest.reaper import reap
 from kdump_tests.guest.run import new_run
 from kdump_tests.guest.saved_state import SavedStates, chosen_limit
 from kdump_tests.subprocesses import program
+
+_ANY_KERNEL = "debian-13-kernel"
+
+
+Meet = Callable[[Lab, BuiltImage], BuiltImage]
+
+
+def _as_it_is(_lab: Lab, image: BuiltImage) -> BuiltImage:
+    return image
 
 
 @dataclass(frozen=True)
@@ -36,16 +44,20 @@ def prepared(places: Places, image: str, accelerator: Choice) -> tuple[BuiltImag
         program(name)
     reap(places.runs, places.cache)
     built = ImageStore(places.cache).get(image)
-    if built.kernel is None:
-        raise ToolMissing(f"{image} has no kernel of its own outside its disk to try the accelerator with")
-    return built, choose(accelerator, built.kernel, places.cache)
+    # Any kernel tells what this host can do.
+    kernel = built.kernel or ImageStore(places.cache).get(_ANY_KERNEL).kernel
+    assert kernel is not None
+    return built, choose(accelerator, kernel, places.cache)
 
 
 @contextmanager
 def opened(
-    places: Places, image: str, accelerator: Choice, connect: str, *, cold: bool = False
-) -> Iterator[tuple[Lab, BuiltImage]]:
+    places: Places, image: str, accelerator: Choice, connect: str, *, cold: bool = False,
+    meet: Meet = _as_it_is,
+) -> Iterator[tuple[Lab, BuiltImage]]:  # fmt: skip
     """A laboratory for guests of one image, and that image. ``cold``: no guest is forked from a saved state.
+
+    ``meet`` finds out what is on an image that boots by itself, with a guest of this laboratory.
 
     Raises:
         LabError: what is missing or does not answer, with the way out.
@@ -56,4 +68,5 @@ def opened(
         new_run(places.runs, connect) as run,
         hypervisors.connected(connect, run.folder, places.cache) as hypervisor,
     ):
-        yield Lab(run, hypervisor, chosen, states), built
+        lab = Lab(run, hypervisor, chosen, states)
+        yield lab, meet(lab, built)

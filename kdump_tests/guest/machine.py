@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -21,10 +22,20 @@ from kdump_tests.guest.spec import GuestSpec
 _FIRST_LINE_SECONDS = 30.0
 _BOOT_SECONDS = 240.0
 _SSH_SECONDS = 60.0
+# From the command to the new kernel's first line, or to the end: services stop, firmware, boot loader.
+_SHUTDOWN_SECONDS = 240.0
+# A machine of ours starts with its kernel and has nothing to set up. Of another's, firmware and boot loader
+# come before that, and cloud-init's Python alone takes 30 s of each boot.
+_OWN_FIRST_LINE_SECONDS = 150.0
+_OWN_BOOT_SECONDS = 600.0
+# A server tests its memory and looks for its disks before it boots: half an hour is not unheard of.
+_COME_BACK_SECONDS = 2400.0
+_GLANCE_SECONDS = 1.0
 _COMMAND_SECONDS = 60.0
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
+_KERNEL_STARTS = re.compile(r"Linux version ")
 # SSH is about to answer: sshd says so, or a login prompt stands there.
 SSH_NEAR = re.compile(r"Started ssh|Started .*OpenSSH|login: ?$")
 # A shell or a question on the console, for a person who is not there.
@@ -53,13 +64,15 @@ class Guest:
     accelerator: Accelerator
     console: Console
     shell: Shell
-    files: FileChannel
+    files: FileChannel | None  # None: it was not made by us, so the other end is not ours
     folder: Path  # in the report: console.log, domain.xml, commands.log
+    root_disk: Path | None  # an overlay of the image's, its own; None where the disk is none of ours
     domain: Domain | None = None  # None: no hypervisor of ours holds it
     start_again: Callable[[], tuple[Console, Domain]] | None = field(default=None, repr=False)
     boot_seconds: float = 0.0  # until SSH answered, by whichever origin
     origin: Origin = Origin.COLD_BOOT
     origin_because: str = ""  # why it is that one, where the other was to be expected; else what is known
+    has_console: bool = True
     _has_port: bool | None = None
 
     def deadline(self, seconds: float, what: str) -> Deadline:
@@ -78,16 +91,14 @@ class Guest:
             GuestLost: the machine ended.
         """
         begun = time.monotonic()
-        self._await_line(re.compile(""), console_start, self.deadline(_FIRST_LINE_SECONDS, "the first line"))
-        both = re.compile(f"{SSH_NEAR.pattern}|{_BOOT_FAILED.pattern}")
-        line = self._await_line(both, console_start, self.deadline(_BOOT_SECONDS, "the boot ends"))
-        if _BOOT_FAILED.search(line.text):
-            raise self._not_reached("the guest does not boot", line)
-        until = self.deadline(_SSH_SECONDS, "SSH answers after the boot")
+        if self.has_console:
+            self._follow_boot(console_start)
+        seconds = _SSH_SECONDS if self.has_console else _COME_BACK_SECONDS
+        until = self.deadline(seconds, "SSH answers after the boot")
         try:
             self.shell.connect(until, self.require_alive)
         except GuestNotReached as error:
-            raise GuestNotReached(error.message, **{**error.facts, **self.whereabouts()}) from None
+            raise type(error)(error.message, **{**error.facts, **self.whereabouts()}) from None
         self.boot_seconds = time.monotonic() - begun
 
     def power_on(self) -> int:
@@ -104,6 +115,61 @@ class Guest:
         self._has_port = False  # nobody listens at the old channel's other end
         return max(0, before - 1)  # its last line may have had no end
 
+    def _follow_boot(self, console_start: int) -> None:
+        own = self.image.image.boots_by_firmware
+        first = self.deadline(_OWN_FIRST_LINE_SECONDS if own else _FIRST_LINE_SECONDS, "the first line")
+        self._await_line(re.compile(""), console_start, first)
+        both = re.compile(f"{SSH_NEAR.pattern}|{_BOOT_FAILED.pattern}")
+        rest = self.deadline(_OWN_BOOT_SECONDS if own else _BOOT_SECONDS, "the boot ends")
+        line = self._await_line(both, console_start, rest)
+        if _BOOT_FAILED.search(line.text):
+            raise self._not_reached("the guest does not boot", line)
+
+    def come_back(self, before: str) -> str:
+        """Wait, with no console to look at, until it runs again after boot ``before``; the new boot's id.
+
+        Raises:
+            HostKeyChanged: somebody else answers in its place.
+            GuestNotReached: it did not come back in time.
+            GuestLost: it never went.
+        """
+        until = self.deadline(_COME_BACK_SECONDS, "the machine is back")
+        while not until.expired:
+            try:
+                self.shell.connect(until, self.require_alive)
+                now = self.boot_id()
+            except (GuestLost, DeadlineExpired):
+                continue  # it went while it was asked
+            if now != before:
+                return now
+            until.pause(_GLANCE_SECONDS)
+        raise GuestLost(f"{self.name} still runs: nothing stopped it", waited_for=until.what)
+
+    def reboot(self) -> None:
+        """Boot again as a person would make it, through firmware and boot loader, until SSH answers.
+
+        Raises:
+            GuestNotReached, GuestLost: it did not come back.
+        """
+        before, start = self.boot_id(), self.console.end
+        self._leave("systemctl reboot")
+        until = self.deadline(_SHUTDOWN_SECONDS, "its kernel starts again")
+        self.reach(self.console.index_of(self._await_line(_KERNEL_STARTS, start, until)))
+        if self.boot_id() == before:
+            raise GuestNotReached(f"{self.name} did not reboot", **self.whereabouts())
+
+    def power_off(self) -> None:
+        """Shut down in order; the machine is gone then, its disk whole."""
+        self._leave("systemctl poweroff")
+        until = self.deadline(_SHUTDOWN_SECONDS, "the machine is off")
+        for _ in self.console.follow(self.console.end, until):
+            pass
+
+    def _leave(self, command: str) -> None:
+        with suppress(GuestLost):  # it may be gone before it says that it goes
+            self.shell.leave_running(command, self.command_deadline())
+        self.shell.close()
+
     def boot_id(self) -> str:
         """The id that the kernel draws at each boot; the one proof of a reboot."""
         return self.read(BOOT_ID).strip()
@@ -118,7 +184,7 @@ class Guest:
         Raises:
             LabError: they did not come whole.
         """
-        if self.has_file_port():
+        if self.files and self.has_file_port():
             self.files.fetch(self.shell, copies, until)
         else:
             self.shell.fetch(copies, until)
@@ -134,7 +200,8 @@ class Guest:
     def require_alive(self) -> None:
         """Raise GuestLost when the machine is gone."""
         if self.console.closed:
-            raise GuestLost(f"{self.name} is gone: QEMU ended", **self.whereabouts())
+            ended = "QEMU" if self.root_disk else "its console"
+            raise GuestLost(f"{self.name} is gone: {ended} ended", **self.whereabouts())
 
     def whereabouts(self) -> dict[str, str]:
         """What every error about this guest carries: its last words and where they all are."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import paramiko
 
 from kdump_tests.deadline import Deadline, wait_until
-from kdump_tests.errors import GuestLost, GuestNotReached, LabError
-from kdump_tests.guest.keys import KeyPair
+from kdump_tests.errors import GuestLost, GuestNotReached, HostKeyChanged, LabError
+from kdump_tests.guest.keys import Key
 
 # paramiko logs a traceback for every connection that a booting guest refuses.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
@@ -23,16 +23,25 @@ _LARGEST_OUTPUT = 64 * 1024 * 1024
 _PIECE = 1 << 18
 # One attempt. A machine that accepts and then says nothing is still booting, or is not a machine.
 _ATTEMPT_SECONDS = 20.0
+_SSH_PORT = 22
 
 
 @dataclass(frozen=True)
 class Login:
-    """How a machine is entered: always as root, by key, with its host key known beforehand."""
+    """How a machine is entered: by key, with its host key known beforehand.
+
+    Commands run as root, by sudo where ``user`` is another. Without ``key``, by one of the user's own.
+    """
 
     address: str
     port: int
-    key: KeyPair
-    host_key: KeyPair
+    key: Key | None
+    host_key: Key
+    user: str = "root"
+
+    def as_root(self, command: str) -> str:
+        """A command line as this user must give it."""
+        return command if self.user == "root" else f"sudo -n -- sh -c {shlex.quote(command)}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,17 @@ class Shell:
         self.login = login
         self._log = log
         self._client: paramiko.SSHClient | None = None
+        self._environment: tuple[str, ...] = ()
+
+    @contextlib.contextmanager
+    def environment(self, **variables: str) -> Iterator[None]:
+        """Commands that run meanwhile have these in their environment too."""
+        before = self._environment
+        self._environment = ("env", *(f"{name}={value}" for name, value in variables.items()))
+        try:
+            yield
+        finally:
+            self._environment = before
 
     def connect(self, until: Deadline, still_there: Callable[[], object]) -> None:
         """Connect, trying until SSH answers. ``still_there`` is asked between attempts and may raise.
@@ -120,9 +140,7 @@ class Shell:
             try:
                 self._client = self._open(min(until.left, _ATTEMPT_SECONDS))
             except paramiko.BadHostKeyException as error:  # no reason to try again
-                raise GuestNotReached(
-                    "somebody else answers at the guest's SSH port", reason=error
-                ) from None
+                raise HostKeyChanged("somebody else answers at the guest's SSH port", reason=error) from None
 
         try:
             wait_until(attempt, until, retry_on=(OSError, EOFError, paramiko.SSHException))
@@ -194,7 +212,7 @@ class Shell:
             DeadlineExpired: it did not end in time.
             GuestLost: there is no connection, or it ended.
         """
-        with self._started(shlex.join(argv), until) as process:
+        with self._started(shlex.join((*self._environment, *argv)), until) as process:
             yield process
 
     def leave_running(self, script: str, until: Deadline) -> None:
@@ -207,17 +225,26 @@ class Shell:
         with self._started(command, until) as process:
             process.status(until)
 
-    @contextlib.contextmanager
-    def _started(self, command: str, until: Deadline) -> Iterator["Process"]:
+    def transport(self) -> paramiko.Transport:
+        """The connection that stands.
+
+        Raises:
+            GuestLost: there is none.
+        """
         transport = self._client.get_transport() if self._client else None
         if transport is None:
-            raise GuestLost("there is no connection to the guest", command=command)
+            raise GuestLost("there is no connection to the guest")
+        return transport
+
+    @contextlib.contextmanager
+    def _started(self, command: str, until: Deadline) -> Iterator["Process"]:
+        transport = self.transport()
         begun = time.monotonic()
         outcome = "not ended"
         try:
             with transport.open_session(timeout=until.left) as channel:
                 channel.settimeout(until.left)
-                channel.exec_command(command)
+                channel.exec_command(self.login.as_root(command))
                 yield Process(command, channel)
                 outcome = f"status {channel.exit_status}"
         except TimeoutError:
@@ -236,15 +263,16 @@ class Shell:
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         host_key = login.host_key.load()
         # paramiko looks keys of other ports than 22 up in this form.
-        client.get_host_keys().add(f"[{login.address}]:{login.port}", host_key.get_name(), host_key)
+        name = login.address if login.port == _SSH_PORT else f"[{login.address}]:{login.port}"
+        client.get_host_keys().add(name, host_key.get_name(), host_key)
         try:
             client.connect(
                 login.address,
                 port=login.port,
-                username="root",
-                pkey=login.key.load(),
-                allow_agent=False,
-                look_for_keys=False,
+                username=login.user,
+                pkey=login.key.load() if login.key else None,
+                allow_agent=login.key is None,
+                look_for_keys=login.key is None,
                 timeout=seconds,
                 banner_timeout=seconds,
                 auth_timeout=seconds,

@@ -1,6 +1,9 @@
 """What a guest shall be, before there is one."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from kdump_tests.errors import BadInput
 from kdump_tests.sizes import MIB, format_size
@@ -13,12 +16,26 @@ _WORKING_SET = 768 * MIB
 _QEMU = 320 * MIB
 
 
+# What starts a machine whose image has a boot loader of its own; secure-boot is UEFI with it.
+Firmware = Literal["bios", "uefi", "secure-boot"]
+
+
+def short_name(image: str) -> str:
+    """What an image is called where names go into paths: its own name, or that of the file it is."""
+    name, _, _ = image.partition("=")  # NAME=PATH: a description, and the disk that it is of
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(image).stem if "/" in name else name)
+
+
 @dataclass(frozen=True)
 class Disk:
-    """An empty disk beside the root disk; the guest finds it under /dev/disk/by-id/virtio-SERIAL."""
+    """A disk beside the root disk, which the guest finds under /dev/disk/by-id/virtio-SERIAL.
+
+    Empty, unless there is a file of raw ``content``, which is not written to.
+    """
 
     serial: str
     size: int  # bytes
+    content: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,8 @@ class Link:
 class GuestSpec:
     """A machine to provision. A value: it is compared, hashed and printed, and knows of no guest.
 
+    ``image`` is one of images/, or the path of a disk that somebody brought; ``firmware`` starts it where it
+    has a boot loader of its own.
     ``crashkernel`` is what goes on the kernel command line, None leaves the parameter out. ``purpose`` tells
     guests apart that are the same machine.
     """
@@ -44,6 +63,8 @@ class GuestSpec:
     disks: tuple[Disk, ...] = ()
     links: tuple[Link, ...] = ()
     purpose: str = ""
+    firmware: Firmware = "bios"
+    exists: bool = False  # it is a host that is there already: its memory is what it is
 
     def __post_init__(self) -> None:
         if self.memory < SMALLEST_MEMORY or self.memory % MIB:
@@ -66,4 +87,6 @@ class GuestSpec:
     @property
     def name(self) -> str:
         """Image, memory and purpose: ``debian-12-2G``, ``debian-12-2G-hung-task``. Tests have it as id."""
-        return "-".join(filter(None, (self.image, format_size(self.memory), self.purpose)))
+        if self.exists:
+            return short_name(self.image)
+        return "-".join(filter(None, (short_name(self.image), format_size(self.memory), self.purpose)))

@@ -59,7 +59,7 @@ def _group(
             # Under TCG each CPU of a guest is a thread that takes a core whole, and so does a probe.
             cores=min(sum(guest.vcpus for guest in guests), cores) if spec else bool(probed),
             accelerator=accelerator,
-            architecture=Image.load(some.image).architecture if some else "",
+            architecture="" if some is None or some.exists else Image.load(some.image).architecture,
             image=some.image if some else "",
         ),
         seconds=took.get(history(name, len(tests)), seconds),

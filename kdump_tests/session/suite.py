@@ -5,6 +5,7 @@ import secrets
 import time
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
@@ -21,8 +22,9 @@ from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.crashkernel_parameter import Choice, choose
 from kdump_tests.guest.hypervisor import library_version
-from kdump_tests.guest.lab import QEMU
-from kdump_tests.guest.laboratory import Places, prepared
+from kdump_tests.guest.image import BuiltImage
+from kdump_tests.guest.lab import QEMU, Lab
+from kdump_tests.guest.laboratory import Places, opened, prepared
 from kdump_tests.guest.reaper import reap
 from kdump_tests.guest.run import dead_runs, default_base, end
 from kdump_tests.plan import Plan
@@ -36,6 +38,9 @@ from kdump_tests.session.progress import Progress
 from kdump_tests.session.signals import orderly
 from kdump_tests.session.verdicts import Verdicts
 from kdump_tests.session.worker import Worker
+from kdump_tests.stacks import STACKS
+from kdump_tests.stacks.another_kernel import equipped, known
+from kdump_tests.stacks.introduction import introduce, introduced
 from kdump_tests.steps import Step, listening
 from kdump_tests.subprocesses import run
 
@@ -98,6 +103,7 @@ class SuiteSession:
         plan, places = self._plan, Places(default_cache(), default_base())
         try:
             image, accelerator = prepared(places, plan.image, plan.accelerator)
+            image = self._met_before(image) or self._meet(places)
             chosen = choose(plan.crashkernel, image, accelerator, places.cache, plan.policy)
         except LabError as error:
             self.stop(error)
@@ -116,6 +122,36 @@ class SuiteSession:
             finally:
                 self._keep_took(took | controller.took)
         return True
+
+    def _meet(self, places: Places) -> BuiltImage:
+        """Here and once, rather than in every group."""
+        plan = self._plan
+        with opened(places, plan.image, plan.accelerator, plan.connect, meet=self.meet) as (_, image):
+            return image
+
+    def meet(self, lab: Lab, image: BuiltImage) -> BuiltImage:
+        """What is on an image that boots by its own boot loader: as found before, else found in a guest.
+
+        Raises:
+            LabError: it does not boot, or there is no kdump to verify on it.
+        """
+        if known := self._met_before(image):
+            return known
+        self.run_folder = lab.run.folder
+        plan = self._plan
+        purpose = "kernel-swap" if plan.kernel_files else "first-boot"
+        spec = replace(plan.spec(plan.booted(psutil.virtual_memory().total)[0], None), purpose=purpose)
+        folder = self.report.guest_folder(spec.name)
+        if plan.kernel_files:
+            return equipped(image, plan.kernel_files, default_cache(), lab, spec, folder)
+        return introduce(image, STACKS, plan.stack_name or "auto", default_cache(), lab, spec, folder)
+
+    def _met_before(self, image: BuiltImage) -> BuiltImage | None:
+        if self._plan.kernel_files:
+            return known(image, self._plan.kernel_files, default_cache())
+        if not image.image.boots_by_firmware:
+            return image
+        return introduced(image, self._plan.stack_name or "auto", default_cache())
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -70,6 +70,12 @@ class GrubDefaults:
         return value_in(shell.run("sh", "-c", script, _DEFAULTS, until=until))
 
 
+# The kernel takes the last crashkernel= (parse_crashkernel() in kernel/crash_core.c), and update-grub reads
+# the snippets after /etc/default/grub: one that stays anywhere may be the one that counts.
+_TAKE_OUT = 'for file in "$0" "$0".d/*.cfg; do if [ -f "$file" ]; then sed -i "$1" "$file"; fi; done'
+_ANY = r"""s/ *crashkernel=[^" ']*//g"""
+
+
 @dataclass(frozen=True)
 class GrubSnippet:
     """A file of /etc/default/grub.d, which Debian's kdump-tools brings, and update-grub."""
@@ -77,9 +83,10 @@ class GrubSnippet:
     path: str
 
     def reserve(self, shell: Shell, crashkernel: str | None, until: Deadline) -> None:
-        """Nothing else stands in the file; without a value nothing does."""
+        """Nothing else stands in the file, without a value nothing does; and in no other file is another."""
         words = shlex.quote(f" crashkernel={crashkernel}")
         line = "" if crashkernel is None else f'{_LINUX_DEFAULT}="${_LINUX_DEFAULT}"{words}\n'
+        shell.run("sh", "-c", _TAKE_OUT, _DEFAULTS, _ANY, until=until)
         shell.run("sh", "-c", 'printf %s "$1" > "$0"', self.path, line, until=until)
         shell.run("update-grub", until=until)
 

@@ -1,6 +1,6 @@
 """Which kdump a machine has, by what is installed on it: the name of its distribution says little."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput
@@ -11,10 +11,15 @@ from kdump_tests.stacks.stack import Stack
 _WHICH = 'for tool; do command -v "$tool" > /dev/null && echo "$tool"; done; :'
 
 
+def has(shell: Shell, programs: Sequence[str], until: Deadline) -> tuple[str, ...]:
+    """Those of the programs that are there."""
+    return tuple(shell.run("sh", "-c", _WHICH, "which", *programs, until=until).split())
+
+
 def installed(shell: Shell, stacks: Mapping[str, Stack], until: Deadline) -> tuple[str, ...]:
     """The names of the stacks whose tool is there."""
     tools = {stack.tool: name for name, stack in stacks.items()}
-    found = shell.run("sh", "-c", _WHICH, "which", *tools, until=until).split()
+    found = has(shell, tuple(tools), until)
     return tuple(name for tool, name in tools.items() if tool in found)
 
 

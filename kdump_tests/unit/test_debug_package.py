@@ -63,6 +63,12 @@ def fetched(folder: Path) -> int:
     return len((folder / "images/recipes/instant-debuginfo/count").read_text().splitlines())
 
 
+def test_an_image_that_others_made_says_so(folder: Path) -> None:
+    other = built(folder).image.model_copy(update={"build": None})
+    with pytest.raises(BadInput, match="was made by others"):
+        packages(folder).install(replace(built(folder), image=other))
+
+
 @as_root
 def test_it_is_fetched_once_and_found_by_its_build_id(folder: Path) -> None:
     first = packages(folder).install(built(folder))
@@ -122,6 +128,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(
 
 def test_a_recipe_that_knows_of_none_is_named(folder: Path) -> None:
     image = built(folder).image
+    assert image.build is not None
     other = image.model_copy(update={"build": image.build.model_copy(update={"recipe": "debian-kernel"})})
     with pytest.raises(BadInput, match="'debian-kernel' knows of no debug information"):
         packages(folder).install(replace(built(folder), image=other))

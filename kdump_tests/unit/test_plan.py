@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kdump_tests.crash.trigger import Trigger
-from kdump_tests.errors import BadInput
+from kdump_tests.errors import BadInput, ImageError
 from kdump_tests.plan import Plan
 from kdump_tests.sizes import GIB, MIB
 from kdump_tests.stacks import STACKS
@@ -282,3 +282,61 @@ def test_el_takes_settings_in_the_words_of_kdump_conf() -> None:
     }
     refused = refusal(stack_name="el", kdump_settings=("MAKEDUMP_ARGS=-c",))
     assert "MAKEDUMP_ARGS: no setting of kdump on el" in refused.message
+
+
+def disk(path: Path) -> str:
+    with path.open("wb") as file:
+        file.write(bytes(510) + b"\x55\xaa")
+        file.truncate(64 * MIB)
+    return str(path)
+
+
+def test_disk_of_the_users_has_whichever_kdump_it_has_unless_named(tmp_path: Path) -> None:
+    image = disk(tmp_path / "their disk.raw")
+    plan = Plan.of(memory="1G", image=image)
+    assert (plan.stack, plan.spec(GIB, None).name) == (None, "their-disk-1G")
+    named = Plan.of(memory="1G", image=image, stack_name="debian", kdump_settings=("MAKEDUMP_ARGS=-d 17",))
+    assert named.stack is not None
+    assert "--stack" not in named.shown()
+    refused = refusal(image=image, kdump_settings=("MAKEDUMP_ARGS=-d 17",))
+    assert "--stack" in refused.facts["reason"]
+
+
+def test_disk_of_the_users_is_looked_at_before_anything(tmp_path: Path) -> None:
+    (tmp_path / "page.qcow2").write_text("<html>404</html>")
+    with pytest.raises(ImageError, match="is not a qcow2"):
+        Plan.of(memory="1G", image=str(tmp_path / "page.qcow2"))
+
+
+def test_what_its_boot_loader_decides_is_not_promised(tmp_path: Path) -> None:
+    image = disk(tmp_path / "disk.raw")
+    assert "cannot be set" in refusal(image=image, kernel_arguments=("quiet",)).message
+    assert "starts with its kernel" in refusal(image="debian-12", firmware="uefi").message
+    assert (
+        Plan.of(memory="1G", image=image, firmware="secure-boot").spec(GIB, None).firmware == "secure-boot"
+    )
+
+
+def test_host_that_exists_is_one_machine_of_unknown_memory() -> None:
+    plan = Plan.of(memory="1G,2G", host="qa@db7.example.org:2222", allow_crash="db7", spare=("nginx",))
+    assert plan.visit is not None
+    assert (plan.visit.address.user, plan.visit.address.port) == ("qa", 2222)
+    (spec,) = plan.crashes(64 * GIB)
+    assert (spec.name, spec.exists, plan.booted(64 * GIB)) == ("db7.example.org", True, (spec.memory,))
+    assert plan.shown()["console by"].startswith("none")
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"host": "db7", "crashkernel": "512M"}, "the boot loader of an existing host is left as it is"),
+        ({"host": "db7", "kernel_arguments": ("quiet",)}, "the boot loader of an existing host"),
+        ({"host": "db7", "triggers": "all"}, "an existing host is crashed once"),
+        ({"host": "db7", "kdump_settings": ("A=b",)}, "it is not known in whose words"),
+        ({"host": "a b"}, "is not of the form user@name:port"),
+        ({"allow_crash": "db7"}, "--allow-crash is about an existing host"),
+        ({"console": "virsh console x"}, "--console is about an existing host"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_host_is_refused(choices: dict[str, object], message: str) -> None:
+    assert message in refusal(**choices).message

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdump_tests.crash.timeline import PATIENCE, Timeline
+from kdump_tests.crash.timeline import PATIENCE, Fault, Timeline, unseen
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.errors import CaptureFailed, GuestLost
 from kdump_tests.stacks.debian import Debian
@@ -330,3 +330,18 @@ def test_an_oops_that_kdump_takes_over_from_is_a_panic(serial: Serial) -> None:
 def test_what_is_kept_of_a_dying_kernel_has_an_end(serial: Serial) -> None:
     timeline = serial.tells(GOOD[Phase.TRIGGERED], *("[   88.3] and on" for _ in range(5000)))
     assert len(timeline.spoken) == 2000
+
+
+def test_a_crash_that_nobody_watched_says_by_whom_its_phases_are_told() -> None:
+    proofs = [
+        (Phase.TRIGGERED, "the machine stopped"),
+        (Phase.PANIC, "Kernel panic - not syncing: sysrq triggered crash"),
+        (Phase.REBOOTED, "boot b after a"),
+    ]
+    timeline = unseen(proofs, 77.0, (Fault("nothing that was left proves a capture", None),))
+    assert [event.seconds for event in timeline.events] == [0.0, 0.0, 77.0]
+    timeline.require(Phase.REBOOTED)
+    assert not timeline.watched
+    facts = failure(timeline, Phase.DUMP_SAVED).facts
+    assert facts["phases by"] == "what the crash left, as there is no console"
+    assert "console" not in facts

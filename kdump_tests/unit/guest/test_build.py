@@ -271,4 +271,4 @@ def bzimage(version: bytes) -> bytes:
     ],
 )
 def test_kernels_release_is_read_off_its_header(kernel: bytes, release: str) -> None:
-    assert build._release(kernel) == release
+    assert build.kernel_release(kernel) == release

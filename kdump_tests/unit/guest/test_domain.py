@@ -13,7 +13,7 @@ from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.domain import Wiring, command_line, domain_xml, run_of
 from kdump_tests.guest.file_channel import PORT_NAME
 from kdump_tests.guest.image import Boot, BuiltImage
-from kdump_tests.guest.spec import Disk, GuestSpec, Link
+from kdump_tests.guest.spec import Disk, Firmware, GuestSpec, Link
 from kdump_tests.sizes import GIB
 from kdump_tests.unit.guest.described import built_image
 
@@ -31,6 +31,8 @@ def wiring(spec: GuestSpec, folder: str = "/runs/0123abcd/g1", guest: str = "kv-
         guest=guest,
         root_disk=Path(folder, "root.qcow2"),
         disks=tuple(Path(folder, f"{disk.serial}.qcow2") for disk in spec.disks),
+        firmware_variables=Path(folder, "firmware.fd"),
+        seed=None,
         console=Path("/reports/console.log"),
         files=Path(folder, "files.sock"),
         credentials=(
@@ -100,6 +102,42 @@ def test_image_without_a_kernel_is_booted_by_firmware_off_its_disk() -> None:
     read = ET.fromstring(domain_xml(SPEC, "kv", firmware, TCG, wiring(SPEC)))  # noqa: S314
     assert read.find("os/kernel") is read.find("os/cmdline") is None
     assert attributes(read, "os/boot", "dev") == ["hd"]
+
+
+def firmware_booted() -> BuiltImage:
+    image = built_image()
+    return replace(image, image=image.image.model_copy(update={"boot": Boot()}))
+
+
+@pytest.mark.parametrize(
+    ("firmware", "kind", "enabled", "smm"),
+    [
+        ("bios", None, [], False),
+        ("uefi", "efi", ["no", "no"], False),
+        ("secure-boot", "efi", ["yes", "yes"], True),
+    ],
+)
+def test_firmware_is_the_one_asked_for(
+    libvirts_parser: Any, firmware: Firmware, kind: str | None, enabled: list[str], smm: bool
+) -> None:
+    spec = replace(SPEC, firmware=firmware)
+    seeded = replace(wiring(spec), seed=Path("/runs/0123abcd/g1/seed.iso"))
+    xml = domain_xml(spec, "kv", firmware_booted(), TCG, seeded)
+    read = ET.fromstring(xml)  # noqa: S314
+    system = read.find("os")
+    assert system is not None
+    assert system.get("firmware") == kind
+    assert attributes(read, "os/firmware/feature", "enabled") == enabled
+    assert (read.find("features/smm") is not None) == smm
+    assert read.findtext("os/nvram") == ("/runs/0123abcd/g1/firmware.fd" if kind else None)
+    assert libvirts_parser(xml).XMLDesc()
+
+
+def test_seed_is_a_disk_that_nobody_writes_to() -> None:
+    seeded = replace(wiring(SPEC), seed=Path("/runs/0123abcd/g1/seed.iso"))
+    read = ET.fromstring(domain_xml(SPEC, "kv", firmware_booted(), TCG, seeded))  # noqa: S314
+    assert attributes(read, "devices/disk[readonly]/source", "file") == ["/runs/0123abcd/g1/seed.iso"]
+    assert domain().find("devices/disk/readonly") is None
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import NonCallableMock, create_autospec
 
 import pytest
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import GuestLost, GuestNotReached
+from kdump_tests.errors import GuestLost, GuestNotReached, HostKeyChanged
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.console import Console
 from kdump_tests.guest.file_channel import PORT, FileChannel
@@ -36,6 +37,7 @@ def guest_with(console: Console, accelerator: Accelerator = PATIENT) -> Guest:
         files=create_autospec(FileChannel, instance=True),
         folder=console.record.parent,
         start_again=lambda: (Console(console.record), create_autospec(Domain, instance=True)),
+        root_disk=console.record.parent / "root.qcow2",
     )
 
 
@@ -127,6 +129,7 @@ def test_machine_that_ends_while_it_boots_is_lost(guest: Guest) -> None:
 
 def test_login_of_an_earlier_boot_does_not_count(impatient: Guest) -> None:
     prints(impatient, BOOTS + b"kdump-guest login: \r\n")
+    assert impatient.console.expect(re.compile("login"), 0, soon())
     with pytest.raises(GuestNotReached, match="the first line"):
         impatient.reach(impatient.console.end)
 
@@ -187,3 +190,58 @@ def test_a_machine_that_was_off_goes_on_in_the_same_record(guest: Guest) -> None
     assert line
     assert line.number == 2
     guest.console.close()
+
+
+@pytest.fixture
+def silent(guest: Guest) -> Guest:
+    """A host without a console, so fast that 40 minutes are a second."""
+    guest.has_console = False
+    guest.accelerator = Accelerator("host", "a story", 0.0005)
+    return guest
+
+
+def answers(guest: Guest, *told: str | Exception) -> Any:
+    """What its shell says of its boot, each time it is asked; the last one for ever."""
+    shell: Any = guest.shell
+    said = list(told)
+
+    def run(*_argv: str, until: Deadline) -> str:
+        answer = said.pop(0) if len(said) > 1 else said[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    shell.run.side_effect = run
+    return shell
+
+
+def test_host_is_back_when_its_boot_is_another_one(silent: Guest) -> None:
+    answers(silent, "before\n", GuestLost("it went"), "after\n")
+    assert silent.come_back("before") == "after"
+
+
+def test_host_that_nothing_stopped_is_not_back(silent: Guest) -> None:
+    answers(silent, "before\n")
+    with pytest.raises(GuestLost, match="still runs: nothing stopped it"):
+        silent.come_back("before")
+
+
+@pytest.mark.parametrize("error", [HostKeyChanged("another key"), GuestNotReached("SSH does not come up")])
+def test_host_that_another_answers_for_or_nobody_is_told_as_that(silent: Guest, error: Exception) -> None:
+    answers(silent, "before\n").connect.side_effect = error
+    with pytest.raises(type(error)):
+        silent.come_back("before")
+
+
+def test_host_without_a_console_is_waited_for_by_ssh_alone(silent: Guest) -> None:
+    silent.reach(0)
+    shell: Any = silent.shell
+    shell.connect.assert_called_once()
+
+
+def test_files_of_a_host_come_by_ssh_whatever_ports_it_has(silent: Guest) -> None:
+    silent.files = None
+    silent._has_port = True  # it is a guest of somebody's, with a port of theirs
+    silent.fetch([], soon())
+    shell: Any = silent.shell
+    shell.fetch.assert_called_once()

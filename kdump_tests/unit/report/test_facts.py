@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kdump_tests.errors import BadInput
@@ -19,7 +19,6 @@ TEXT = st.text(
 )
 
 
-@settings(deadline=None)
 @given(all_facts(TEXT))
 def test_every_fact_survives_its_line(fact: Fact) -> None:
     line = as_line(fact)

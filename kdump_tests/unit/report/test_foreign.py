@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from junitparser import JUnitXml
 
@@ -104,7 +104,6 @@ def test_hostile_words_add_no_attribute_to_the_page(hostile: str) -> None:
     }
 
 
-@settings(deadline=None)
 @given(st.text(st.characters()))
 def test_no_words_at_all_do_anything(words: str) -> None:
     assert_page_does_nothing(render_page(told_by(words)))

@@ -83,7 +83,7 @@ def steering(text: str) -> set[str]:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hostile_runs)
 def test_a_page_is_made_of_our_elements_and_loads_nothing(run: list[Fact]) -> None:
     page = Page(render_page(run))
@@ -92,7 +92,7 @@ def test_a_page_is_made_of_our_elements_and_loads_nothing(run: list[Fact]) -> No
     assert page.foreign_urls == set()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hostile_runs)
 def test_a_page_is_text_that_steers_nothing(run: list[Fact]) -> None:
     page = render_page(run)
@@ -100,7 +100,7 @@ def test_a_page_is_text_that_steers_nothing(run: list[Fact]) -> None:
     assert page.encode().decode() == page
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hostile_runs)
 def test_junit_is_xml_that_steers_nothing(run: list[Fact]) -> None:
     root = ET.fromstring(junit(run))  # noqa: S314 - ours, which is what is tested
@@ -108,7 +108,7 @@ def test_junit_is_xml_that_steers_nothing(run: list[Fact]) -> None:
     assert steering("".join(root.itertext())) == set()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(hostile_runs)
 def test_a_terminal_of_80_columns_is_not_steered(run: list[Fact]) -> None:
     lines = verdict_table(run).split("\n")

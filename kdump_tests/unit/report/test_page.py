@@ -186,7 +186,7 @@ def test_picture_says_what_it_shows_to_who_cannot_see_it() -> None:
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.text(st.characters(exclude_categories=())))
 def test_picture_is_xml_whatever_a_kernel_calls_itself(name: str) -> None:
     foretold = replace(PREDICTION, kernel=name, crashkernel=name, because=name)

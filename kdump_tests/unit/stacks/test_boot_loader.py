@@ -63,7 +63,8 @@ def test_grubs_defaults_are_written_and_made_into_its_configuration(
     assert loader.reserved(shell, until()) is None
 
 
-def test_debians_snippet_holds_nothing_else(tmp_path: Path) -> None:
+def test_debians_snippet_holds_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boot_loader, "_DEFAULTS", str(tmp_path / "grub"))
     here = Here(tmp_path)
     here.has("update-grub")
     shell: Any = here
@@ -73,6 +74,36 @@ def test_debians_snippet_holds_nothing_else(tmp_path: Path) -> None:
     snippet.reserve(shell, None, until())
     assert snippet.reserved(shell, until()) is None
     assert here.calls == ["update-grub", "update-grub"]
+
+
+@pytest.mark.parametrize("value", ["512M", "1G-:256M", "256M@64M", "512M,high crashkernel=72M,low", None])
+def test_debians_value_is_the_only_one_of_all_that_update_grub_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    grub, snippets = tmp_path / "grub", tmp_path / "grub.d"
+    snippets.mkdir()
+    grub.write_text(
+        'GRUB_CMDLINE_LINUX_DEFAULT="quiet crashkernel=1G"\n'
+        'GRUB_CMDLINE_LINUX="console=ttyS0 crashkernel=512M,high crashkernel=72M,low"\n'
+    )
+    (snippets / "zz.cfg").write_text(
+        'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT crashkernel=2G panic=5"\n'
+    )
+    monkeypatch.setattr(boot_loader, "_DEFAULTS", str(grub))
+    here = Here(tmp_path)
+    # 10_linux puts the two variables one after the other.
+    script = f'. {grub}; for file in {snippets}/*.cfg; do . "$file"; done\n'
+    here.has(
+        "update-grub",
+        script=f'{script} echo "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT" >> {tmp_path}/out',
+    )
+    shell: Any = here
+    for _ in range(2):
+        GrubSnippet(str(snippets / "kdump-tools.cfg")).reserve(shell, value, until())
+    words = [] if value is None else f"crashkernel={value}".split()
+    assert [line.split() for line in (tmp_path / "out").read_text().splitlines()] == [
+        ["console=ttyS0", "quiet", *words, "panic=5"]
+    ] * 2
 
 
 def test_grubby_takes_out_before_it_puts_in(tmp_path: Path) -> None:

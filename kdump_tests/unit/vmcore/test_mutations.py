@@ -32,7 +32,7 @@ EDITS = st.lists(
 
 
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(edits=EDITS, cut=st.integers(0, 5000))
 def test_a_mutated_dump_that_was_cut_is_never_complete(
     tmp_path: Path, base: Base, edits: list[Edit], cut: int

@@ -41,7 +41,7 @@ def whole(tmp_path: Path) -> Vmcore:
     return inspect(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(edges=st.sets(st.integers(1, 15), min_size=1, max_size=5), seed=st.integers(0, 9))
 def test_parts_in_any_order_are_the_dump_that_was_split(
     tmp_path: Path, whole: Vmcore, edges: set[int], seed: int

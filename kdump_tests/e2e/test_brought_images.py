@@ -1,0 +1,128 @@
+"""A disk as users bring it, with firmware, GRUB and cloud-init: minutes each, so run by tox -e machines."""
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kdump_tests.e2e.suite_runs import Runner, SuiteRun
+from kdump_tests.guest.build import ImageStore
+from kdump_tests.guest.cache import default_cache
+from kdump_tests.report.facts import Crash, Dump, GuestBooted, Reservation
+from kdump_tests.sizes import MIB
+
+pytestmark = pytest.mark.long
+
+# Where images/recipes/debian-cloud/build puts the root partition, in bytes.
+_ROOT = 73728 * 512
+_LOOK = ("-k", "service or reservation")
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file, under the name that its user gave it."""
+    built = ImageStore(default_cache()).get("debian-12-cloud")
+    brought = tmp_path_factory.mktemp("brought") / "theirs.qcow2"
+    convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(built.disk), str(brought)]
+    subprocess.run(convert, check=True)
+    return brought
+
+
+def booted(run: SuiteRun) -> GuestBooted:
+    (fact,) = (fact for fact in run.facts if isinstance(fact, GuestBooted))
+    return fact
+
+
+def digest(path: Path) -> tuple[str, int]:
+    return hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns
+
+
+def test_kdump_works_on_a_disk_of_the_users_and_nothing_is_written_to_it(runner: Runner, disk: Path) -> None:
+    before = digest(disk)
+    run = runner.run(f"--image={disk}", "--memory=1G")
+    assert run.exit_status == 0, run.output
+    assert digest(disk) == before
+    assert booted(run).crashkernel_passed == "384M-:128M"
+    words = booted(run).command_line.split()
+    assert words[0].startswith("BOOT_IMAGE=/boot/vmlinuz")  # GRUB was there
+    assert "crashkernel=384M-:128M" in words
+    (crash,) = (fact for fact in run.facts if isinstance(fact, Crash))
+    assert crash.phases[-1].name == "login"
+    assert any(isinstance(fact, Dump) and fact.complete for fact in run.facts)
+    assert runner.left_overs() == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ("512M-2G:160M,2G-:256M", 160),
+        ("192M", 192),
+        ("128M,high crashkernel=64M,low", 192),
+        ("64M@512M", 64),
+    ],
+)
+def test_value_goes_through_grub_and_is_kept_aside(
+    runner: Runner, disk: Path, asked: str, kept: int
+) -> None:
+    run = runner.run(f"--image={disk}", "--memory=1G", f"--crashkernel={asked}", *_LOOK)
+    assert run.exit_status == 0, run.output
+    assert " ".join(word for word in booted(run).command_line.split() if "crashkernel" in word) == (
+        f"crashkernel={asked}"
+    )
+    (told,) = (fact for fact in run.facts if isinstance(fact, Reservation) and not fact.probed_only)
+    assert told.iomem == kept * MIB
+
+
+def test_none_is_taken_out_of_grub(runner: Runner, disk: Path) -> None:
+    run = runner.run(f"--image={disk}", "--memory=1G", "--crashkernel=none", *_LOOK)
+    assert run.exit_status == 1, run.output
+    assert "crashkernel" not in booted(run).command_line
+
+
+@pytest.mark.parametrize("firmware", ["uefi", "secure-boot"])
+def test_uefi_boots_it_too(runner: Runner, disk: Path, firmware: str) -> None:
+    run = runner.run(f"--image={disk}", "--memory=1G", f"--firmware={firmware}", *_LOOK)
+    assert run.exit_status == 0, run.output
+
+
+def spoiled(disk: Path, folder: Path, *commands: str) -> Path:
+    """A copy of it that debugfs(8) did something to."""
+    raw = folder / "spoiled.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", str(disk), str(raw)], check=True)
+    (folder / "empty").touch()
+    for command in commands:
+        where = f"{raw}?offset={_ROOT}"
+        subprocess.run(
+            [shutil.which("debugfs") or "/usr/sbin/debugfs", "-w", "-R", command, where], check=True
+        )
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("write {folder}/empty /etc/cloud/cloud-init.disabled", "cloud-init with NoCloud"),
+        ("rm /usr/sbin/sshd", "an SSH server"),
+        ("rm /boot/grub/grub.cfg", "print to its serial console"),
+    ],
+)
+def test_disk_that_lets_nobody_in_is_told_what_it_must_have(
+    runner: Runner, disk: Path, tmp_path: Path, command: str, words: str
+) -> None:
+    bad = spoiled(disk, tmp_path, command.format(folder=tmp_path))
+    run = runner.run(f"--image={bad}", "--memory=1G", *_LOOK)
+    assert run.exit_status == 66, run.output
+    assert f"nobody can enter a machine of {bad}" in run.output
+    assert words in " ".join(run.output.split())
+    assert runner.left_overs() == []
+
+
+def test_disk_with_no_kdump_and_no_repository_that_answers_is_told_so(
+    runner: Runner, disk: Path, tmp_path: Path
+) -> None:
+    bad = spoiled(disk, tmp_path, "rm /etc/apt/sources.list")
+    run = runner.run(f"--image={bad}", "--memory=1G", *_LOOK)
+    assert run.exit_status == 66, run.output
+    assert "has no kdump, and it cannot be installed" in run.output
