@@ -4,12 +4,14 @@
     .venv/bin/python docs/stack_options.py                                 write it anew
     .venv/bin/python docs/stack_options.py --record reports/RUN --guest G  take a run for what it verified
 
-A run counts if it ended well and crashed a guest. What it verified is kept in docs/verified.jsonl.
+A run counts if it ended well and crashed a guest. What it verified is kept in docs/verified.jsonl; those of
+benchmarks/targets.py are taken from its own table.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +22,12 @@ from kdump_tests.stacks import STACKS
 from kdump_tests.stacks.support import Verified, table
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "benchmarks"))
+from targets import CASES  # noqa: E402 - it lies beside its kin
+
 RUNS = HERE / "verified.jsonl"
 PAGE = HERE / "stack-options.md"
+BENCHMARKS = HERE.parent / "benchmarks"
 TEXT = """\
 # What each stack makes of kdump.conf
 
@@ -43,7 +49,16 @@ $table
 def recorded() -> tuple[Verified, ...]:
     """All runs that count."""
     lines = RUNS.read_text().splitlines() if RUNS.exists() else []
-    return tuple(Verified(**json.loads(line)) for line in lines)
+    return (*(Verified(**json.loads(line)) for line in lines), *_of_targets())
+
+
+def _of_targets() -> Iterator[Verified]:
+    """The lines of benchmarks/TARGETS.md that say so of a configuration in kdump.conf's words alone."""
+    confs = {case.name: case.conf for case in CASES if case.conf and not case.settings}
+    for line in (BENCHMARKS / "TARGETS.md").read_text().splitlines():
+        columns = [column.strip() for column in line.split("|")]
+        if len(columns) == 8 and columns[1] in confs and columns[3].startswith("verified: "):
+            yield Verified("debian", columns[2].partition(",")[0], columns[6], f"{confs[columns[1]]}\n")
 
 
 def verified_by(report: Path, guest: str) -> Verified:

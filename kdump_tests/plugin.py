@@ -273,7 +273,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         "test_crash.py": True in dumps,
         "test_dump.py": True in dumps,
         "test_account.py": True in dumps and keeps_account,
-        "test_analysis.py": True in dumps,
+        "test_dump_analysis.py": True in dumps,
         "test_lost_crash.py": False in dumps,
     }
     return (collection_path.parent == _SUITE and not asked.get(collection_path.name, True)) or None

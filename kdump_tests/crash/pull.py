@@ -45,9 +45,13 @@ class Script:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of the kernel itself: ``name`` is a function of fault_module/fault.c."""
+    """A fault of the kernel itself: ``name`` is a function of fault_module/fault.c.
+
+    ``cpu`` is where, if that matters though nobody chose one.
+    """
 
     name: str
+    cpu: int | None = None
     needs_hypervisor = False
 
     def get_ready(self, guest: Guest) -> None:
@@ -56,7 +60,8 @@ class Fault:
 
     def pull(self, guest: Guest, cpu: int | None, until: Deadline) -> None:
         """Load it."""
-        guest.shell.leave_running(_pinned(f"exec insmod {_MODULE}", cpu), until)
+        where = self.cpu if cpu is None else cpu
+        guest.shell.leave_running(_pinned(f"exec insmod {_MODULE}", where), until)
 
 
 @dataclass(frozen=True)

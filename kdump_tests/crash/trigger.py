@@ -40,10 +40,11 @@ class Recipe:
     """How a trigger is pulled, and what the kernel then prints.
 
     ``prepare`` is a shell script that must succeed. ``task`` is the name (comm) of the task that panics and
-    ``cpu`` where, None where chance decides. ``in_nmi``: the panic is in NMI context, where printk() only
-    takes notes for later, and the capture kernel may start before that. ``not_dumped_because`` is the fault
-    of the crash that there must be; empty where a dump must be left. ``crashes_in`` is the function that the
-    backtrace of the task that panics must hold; empty where none is promised.
+    ``cpu`` where, None where chance decides; ``names_task`` is whether the kernel says so. ``in_nmi``: the
+    panic is in NMI context, where printk() only takes notes for later, and the capture kernel may start
+    before that. ``not_dumped_because`` is the fault of the crash that there must be; empty where a dump must
+    be left. ``crashes_in`` is the function that the backtrace of the task that panics must hold; empty where
+    none is promised.
 
     Words: kernel sources of 6.1, 6.12 and 7.2.
     """
@@ -53,6 +54,7 @@ class Recipe:
     prepare: str = ""
     task: str | None = None
     cpu: Cpu | None = None
+    names_task: bool = True
     vcpus: int = 1
     needs: tuple[Need, ...] = ()
     in_nmi: bool = False
@@ -87,9 +89,25 @@ for n in $(seq 150); do setsid sleep 3600 & done < /dev/null > /dev/null 2>&1
 test "$(available)" -lt $((200 * 1024))
 """
 
+# A grace period never begins when its thread wakes up on the CPU that spins, or nobody asks for one: every
+# process that ends does.
+_GRACE_PERIODS_ON_FIRST_CPU = """
+echo 5 > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
+echo 1 > /proc/sys/kernel/panic_on_rcu_stall
+for task in /proc/[0-9]*; do
+    case "$(cat "$task/comm" 2> /dev/null)" in
+        rcu_preempt | rcu_sched) taskset --pid --cpu-list 0 "${task#/proc/}" ;;
+    esac
+done
+setsid taskset --cpu-list 0 sh -c 'while :; do /bin/true; done' < /dev/null > /dev/null 2>&1 &
+"""
+
+# Of kexec's options the later one counts, so --unload comes last.
+_UNLOAD = "kexec --load-panic --unload"
+
 # No initrd and no root: the capture kernel panics as it looks for one.
-_CAPTURE_KERNEL_WITHOUT_A_ROOT = """
-kexec --unload --load-panic
+_CAPTURE_KERNEL_WITHOUT_A_ROOT = f"""
+{_UNLOAD}
 console=$(tr ' ' '\\n' < /proc/cmdline | grep ^console=)
 kexec --load-panic "/boot/vmlinuz-$(uname -r)" --append="$console panic=1 nr_cpus=1 reset_devices"
 """
@@ -187,13 +205,14 @@ class Trigger(Enum):
         task="insmod",
         needs=(_UNSIGNED_MODULES,),
     )
-    # arch/x86/kernel/traps.c and dumpstack_64.c: the page below the stack.
+    # arch/x86/kernel/traps.c and dumpstack_64.c: the page below the stack, a double fault, met as an NMI.
     STACK_EXHAUSTION = Recipe(
         words=oops("stack guard page", after=r"BUG: TASK stack guard page was hit at "),
         prepare="echo 1 > /proc/sys/kernel/panic_on_oops",
         pull=Fault("exhaust_stack"),
         task="insmod",
         needs=(_UNSIGNED_MODULES,),
+        in_nmi=True,
     )
     # kernel/watchdog.c: twice watchdog_thresh.
     SOFT_LOCKUP = Recipe(
@@ -219,20 +238,20 @@ class Trigger(Enum):
         ),
         in_nmi=True,
     )
-    # kernel/rcu/tree_stall.h. The other CPU lets the grace period begin; either may see that it has no end.
+    # kernel/rcu/tree_stall.h. The first CPU lets a grace period begin, either may see that it has no end.
     RCU_STALL = Recipe(
         words=panic(
             "RCU Stall",
             after=r"rcu: INFO: rcu_\w+ (?:self-detected stall on CPU|detected stalls on CPUs/tasks:)",
         ),
-        prepare="echo 5 > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout; "
-        "echo 1 > /proc/sys/kernel/panic_on_rcu_stall",
-        pull=Fault("spin"),
+        prepare=_GRACE_PERIODS_ON_FIRST_CPU,
+        pull=Fault("spin", cpu=1),
         vcpus=2,
         needs=(_UNSIGNED_MODULES,),
     )
     # arch/x86/kernel/cpu/mce: an error that is valid, uncorrected, enabled and has corrupted the CPU's
-    # context, told while a machine check is in progress.
+    # context, told while a machine check is in progress. mce_panic() calls bust_spinlocks() before panic(),
+    # which takes that for a panic within one and prints no stack, so no task.
     MACHINE_CHECK = Recipe(
         words=panic(
             "Fatal (?:local )?machine check(?: on current CPU)?",
@@ -245,11 +264,12 @@ class Trigger(Enum):
                 "its kernel handles no machine checks (CONFIG_X86_MCE), or its CPU reports none",
             ),
         ),
+        names_task=False,
         in_nmi=True,
     )
     UNARMED = Recipe(
         words=_SYSRQ,
-        prepare="kexec --unload --load-panic; echo 1 > /proc/sys/kernel/panic",
+        prepare=f"{_UNLOAD}; echo 1 > /proc/sys/kernel/panic",
         pull=_SYSRQ_C,
         task="sh",
         not_dumped_because="no capture kernel took over, the machine rebooted",

@@ -10,7 +10,10 @@ import pytest
 from kdump_tests.e2e.suite_runs import Runner, SuiteRun
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
+from kdump_tests.guest.hypervisor import EMBEDDED
 from kdump_tests.guest.image import BuiltImage
+from kdump_tests.guest.lab import Lab
+from kdump_tests.guest.laboratory import Places, opened
 
 
 @pytest.fixture
@@ -38,6 +41,17 @@ def good_run(image: BuiltImage, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def image() -> BuiltImage:
     """The embedded default, built if this is the first to ask for it."""
     return ImageStore(default_cache()).get("debian-12")
+
+
+@pytest.fixture(scope="session")
+def opened_lab() -> Iterator[tuple[Lab, BuiltImage]]:
+    """For guests of the tests' own process, which can open libvirt's embedded driver in one folder alone."""
+    base = Path(f"/var/tmp/kv-e2e-lab-{os.getpid()}")  # noqa: S108
+    with opened(Places(default_cache(), base), "debian-12", "auto", EMBEDDED) as lab_and_image:
+        yield lab_and_image
+    left = list(base.iterdir())
+    shutil.rmtree(base)
+    assert left == []
 
 
 def _runner(folder: Path) -> Iterator[Runner]:

@@ -31,7 +31,7 @@ def run(vmlinux: Vmlinux, runner: Runner) -> SuiteRun:
 
 def test_both_judges_read_the_crash_and_the_report_has_what_they_say(run: SuiteRun) -> None:
     assert run.exit_status == 0, run.output
-    judged = {name for name, verdict in run.verdicts.items() if "test_analysis.py" in verdict.test}
+    judged = {name for name, verdict in run.verdicts.items() if "test_dump_analysis.py" in verdict.test}
     assert len(judged) == 5
     assert judged <= run.tests("passed"), run.output
     drgn, crash = (fact for fact in run.facts if isinstance(fact, Analysis))

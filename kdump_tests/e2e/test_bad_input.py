@@ -17,7 +17,10 @@ _ONE = "--memory=1G"
         (
             ["--image=debian-99"],
             64,
-            ["there is no image 'debian-99'", "debian-12, debian-12-arm64, debian-12-cloud, debian-13"],
+            [
+                "there is no image 'debian-99'",
+                "debian-12, debian-12-arm64, debian-12-cloud, debian-12-storage",
+            ],
         ),
         (
             ["--image=debian-12-arm64"],

@@ -43,7 +43,7 @@ def test_settings_are_those_of_the_crash(sent: SuiteRun) -> None:
     (skipped,) = (
         verdict
         for verdict in sent.verdicts.values()
-        if verdict.outcome == "skipped" and "test_analysis.py" not in verdict.test
+        if verdict.outcome == "skipped" and "test_dump_analysis.py" not in verdict.test
     )
     assert "extra_modules: kdump-tools has no setting for modules" in skipped.message
 

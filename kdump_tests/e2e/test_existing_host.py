@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from kdump_tests.e2e.suite_runs import Runner, SuiteRun
-from kdump_tests.guest.cache import default_cache
-from kdump_tests.guest.hypervisor import EMBEDDED
+from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.keys import KeyPair
-from kdump_tests.guest.laboratory import Places, opened
+from kdump_tests.guest.lab import Lab
 from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.report.facts import Crash, Dump
@@ -42,23 +41,18 @@ class Somebodys:
 
 
 @pytest.fixture
-def somebodys(runner: Runner, tmp_path: Path) -> Iterator[Somebodys]:
-    with _machine(runner, tmp_path) as machine:
+def somebodys(runner: Runner, opened_lab: tuple[Lab, BuiltImage], tmp_path: Path) -> Iterator[Somebodys]:
+    with _machine(runner, opened_lab, tmp_path) as machine:
         yield machine
 
 
 @contextmanager
-def _machine(runner: Runner, folder: Path) -> Iterator[Somebodys]:
+def _machine(runner: Runner, opened_lab: tuple[Lab, BuiltImage], folder: Path) -> Iterator[Somebodys]:
     spec = GuestSpec("debian-12", 1 * GIB, "384M-:128M")
     home = folder / "home"
     (home / ".ssh").mkdir(parents=True)
-    with (
-        opened(Places(default_cache(), runner.runs / "theirs"), spec.image, "auto", EMBEDDED) as (
-            lab,
-            built,
-        ),
-        lab.guest(spec, built, folder) as guest,
-    ):
+    lab, built = opened_lab
+    with lab.guest(spec, built, folder) as guest:
         (home / "key").touch(mode=0o600)
         (home / "key").write_text(lab.run.guest_key.private)
         known = f"[127.0.0.1]:{guest.shell.login.port} {lab.run.host_key.public}\n"

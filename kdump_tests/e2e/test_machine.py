@@ -6,19 +6,19 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from kdump_tests.e2e.suite_runs import Runner
-from kdump_tests.guest.cache import default_cache
-from kdump_tests.guest.hypervisor import EMBEDDED
-from kdump_tests.guest.laboratory import Places, opened
+from kdump_tests.guest.image import BuiltImage
+from kdump_tests.guest.lab import Lab
 from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.shell import Copy
 from kdump_tests.guest.spec import Disk, GuestSpec, Link
 from kdump_tests.sizes import MIB
 
 
-def test_guest_has_the_disks_links_and_cpus_of_its_spec(runner: Runner, tmp_path: Path) -> None:
+def test_guest_has_the_disks_links_and_cpus_of_its_spec(
+    opened_lab: tuple[Lab, BuiltImage], tmp_path: Path
+) -> None:
     big = tmp_path / "big"
-    with _guest(runner, tmp_path) as guest:
+    with _guest(opened_lab, tmp_path) as guest:
         told = partial(guest.shell.run, until=guest.command_deadline())
         size = told("blockdev", "--getsize64", "/dev/disk/by-id/virtio-spare")
         cpus = told("nproc")
@@ -29,11 +29,10 @@ def test_guest_has_the_disks_links_and_cpus_of_its_spec(runner: Runner, tmp_path
     assert (int(size), int(cpus)) == (64 * MIB, 2)
     assert len(links.split()) == 3  # loopback, SSH's, and the private one
     assert digest.split()[0] == hashlib.sha256(big.read_bytes()).hexdigest()
-    assert runner.left_overs() == []
 
 
 @contextmanager
-def _guest(runner: Runner, folder: Path) -> Iterator[Guest]:
+def _guest(opened_lab: tuple[Lab, BuiltImage], folder: Path) -> Iterator[Guest]:
     spec = GuestSpec(
         image="debian-12",
         memory=512 * MIB,
@@ -42,9 +41,6 @@ def _guest(runner: Runner, folder: Path) -> Iterator[Guest]:
         disks=(Disk("spare", 64 * MIB),),
         links=(Link("private"),),
     )
-    places = Places(default_cache(), runner.runs)
-    with (
-        opened(places, spec.image, "auto", EMBEDDED) as (lab, built),
-        lab.guest(spec, built, folder) as guest,
-    ):
+    lab, built = opened_lab
+    with lab.guest(spec, built, folder) as guest:
         yield guest

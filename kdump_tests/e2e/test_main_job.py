@@ -27,7 +27,7 @@ def test_without_debug_information_the_rest_passes_and_what_is_missing_is_said(g
     user_data = "not judged: dump level 31 keeps no user data"
     analysis = [verdict for verdict in skipped if user_data not in verdict.message]
     assert len(analysis) == len(skipped) - 1
-    assert all("test_analysis.py" in verdict.test for verdict in analysis), good_run.output
+    assert all("test_dump_analysis.py" in verdict.test for verdict in analysis), good_run.output
     assert all("kdump-verify image debuginfo debian-12" in verdict.message for verdict in analysis)
     told = next(fact for fact in good_run.facts if isinstance(fact, Analysis))
     assert bool(told.not_judged) == bool(analysis)

@@ -13,6 +13,8 @@ def test_kernel_panics_for_the_reason_we_gave(crash: Crash) -> None:
 
 
 def test_task_and_cpu_that_crash_are_those_that_must(crash: Crash) -> None:
+    if not crash.trigger.value.names_task:
+        pytest.skip(f"a kernel that dies by {crash.trigger} names no task")
     task = crash.said.task
     assert task is not None, crash.said
     assert crash.trigger.value.task in {None, task.comm}

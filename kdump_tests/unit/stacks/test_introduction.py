@@ -60,7 +60,7 @@ def test_repositories_that_do_not_answer_are_told_with_the_installers_words(here
     here.has("apt-get")
 
     def fails(*_argv: str, until: Deadline) -> str:
-        raise LabError("a command failed", said="E: Could not resolve deb.debian.org", until=until.what)
+        raise LabError("a command failed", said="E: Could not resolve mirror.invalid", until=until.what)
 
     shell = Mock(attempt=here.attempt)
     shell.run.side_effect = lambda *argv, until: (

@@ -12,8 +12,8 @@ from kdump_tests.crash.trigger import Trigger
 from kdump_tests.guest.facts import Process
 from kdump_tests.sizes import GIB
 from kdump_tests.unit.vmcore.test_agreement import DRGN, QUIET
-from kdump_tests.verification import test_analysis as checks
 from kdump_tests.verification import test_dump as dump_checks
+from kdump_tests.verification import test_dump_analysis as checks
 from kdump_tests.vmcore.analysis import Analysis, CrashedTask, Frame, Task
 from kdump_tests.vmcore.debug_information import Search
 from kdump_tests.vmcore.judgement import Judgement
