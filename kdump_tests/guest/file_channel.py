@@ -38,6 +38,16 @@ class FileChannel:
         if self._peer:
             self._peer.close()
 
+    def await_another(self) -> None:
+        """Forget the QEMU that was; the next to connect is the guest's."""
+        if self._peer is None:  # nothing was fetched, so the old one may still wait to be accepted
+            self._listener.setblocking(False)
+            with suppress(BlockingIOError):
+                self._peer, _ = self._listener.accept()
+        if self._peer:
+            self._peer.close()
+        self._peer = None
+
     def fetch(self, shell: Shell, copies: Sequence[Copy], until: Deadline) -> None:
         """Copy files from the guest, in pieces, into new files of mode 0600; one command for all.
 

@@ -235,6 +235,7 @@ class Lab:
         def start_again() -> tuple[Console, Domain]:
             until = self.accelerator.deadline(_START_SECONDS, f"{spec.name} starts again")
             domain.destroy(until)
+            files.await_another()
             console = Console(wiring.console)
             stack.callback(console.close)
             again = self.hypervisor.start(xml, until, console.machine_ended)

@@ -112,7 +112,6 @@ class Guest:
         before = self.console.end
         self.shell.close()
         self.console, self.domain = self.start_again()
-        self._has_port = False  # nobody listens at the old channel's other end
         return max(0, before - 1)  # its last line may have had no end
 
     def _follow_boot(self, console_start: int) -> None:

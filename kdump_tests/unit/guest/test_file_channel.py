@@ -169,3 +169,22 @@ def test_closing_before_anybody_connected_does_not_hang(tmp_path: Path) -> None:
     closing.start()
     closing.join(timeout=5)
     assert not closing.is_alive()
+
+
+@pytest.mark.parametrize("fetched_before", [False, True])
+def test_a_machine_that_is_started_again_is_heard_at_the_same_port(
+    machine: Machine, shell: Shell, tmp_path: Path, fetched_before: bool
+) -> None:
+    def sends(content: bytes) -> Sending:
+        return lambda write: 0 if write(content) is None else 1
+
+    machine.sending = sends(b"old")
+    if fetched_before:
+        machine.channel.fetch(shell, [Copy("/old", tmp_path / "old", 3)], soon())
+    machine.port.close()
+    machine.channel.await_another()
+    machine.port = socket.socket(socket.AF_UNIX)
+    machine.port.connect(str(tmp_path / "files.sock"))
+    machine.sending = sends(b"new")
+    machine.channel.fetch(shell, [Copy("/new", machine.goal, 3)], soon())
+    assert machine.goal.read_bytes() == b"new"
