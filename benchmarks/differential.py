@@ -44,7 +44,8 @@ def main() -> int:
         begun = time.monotonic()
         answers = _ask(image, -(-options.cases // len(images)), options.accel)
         counted = Counter(answer.agrees for answer in answers)
-        wrong += [answer for answer in answers if answer.agrees is False]
+        differing = [answer for answer in answers if answer.agrees is False]
+        wrong += differing
         reserving = sum(answer.said.reservation.total > 0 for answer in answers)
         told = (
             f"{len(answers)} cases, {reserving} of them reserve: {counted[True]} agree, "
@@ -53,8 +54,8 @@ def main() -> int:
         )
         rows.append(Row(f"{image.image.name}, {image.kernel_release}", told, "none disagrees"))
         print(f"{rows[-1].what}: {told}", flush=True)
-    if wrong:
-        print(as_table(wrong))
+        if differing:
+            print(as_table(differing), flush=True)
     if options.record:
         command = f"benchmarks/differential.py --record {' '.join(options.image)}".rstrip()
         record("Random settings against real kernels", command, table(rows))
