@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kdump_tests.crash.words import PANIC, Words
+from kdump_tests.crash.words import Words
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import CaptureFailed, DeadlineExpired, GuestLost
 from kdump_tests.guest.console import Console, Line
 from kdump_tests.guest.machine import SSH_NEAR, STUCK
 from kdump_tests.stacks.kdump_conf import FinalAction
 from kdump_tests.stacks.stack import Markers, Phase
+from kdump_tests.vmcore.inspection import PANIC
 
 # The kernel's own words, the same in every stack. kexec hands the capture kernel elfcorehdr=, where the
 # old memory lies; a boot without it is an ordinary one (kexec-tools; kernel/crash_dump.c).
@@ -299,13 +300,13 @@ class Reader:
             who = "the machine that rebooted" if self._seen(Phase.REBOOTED) else "the capture environment"
             return Fault(f"{who} waits for a person at its console", line, fatal=True)
         if self._seen(Phase.REBOOTED):
-            panics = PANIC.search(line.text)
+            panics = PANIC in line.text
             return Fault("the machine panics as it boots again", line, fatal=True) if panics else None
         captures = self._seen(Phase.CAPTURE_KERNEL)
         if _DEAD.search(line.text):
             what = "the capture kernel panicked too" if captures else "no capture kernel took over"
             return Fault(f"{what} and the machine hangs", line, fatal=True)
-        if captures and PANIC.search(line.text):
+        if captures and PANIC in line.text:
             return Fault("the capture kernel panicked too", line)
         if captures and self._markers.failed.search(line.text):
             missed, what = next(

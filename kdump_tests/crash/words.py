@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from re import Pattern
 
-# kernel/panic.c, before whatever the caller of panic() says.
-PANIC = re.compile(r"Kernel panic - not syncing: ")
+from kdump_tests.vmcore.analysis import CrashedTask
+from kdump_tests.vmcore.inspection import PANIC
+
 # dump_stack_print_info() in lib/dump_stack.c; UID since 6.11, and a word of kdump while it is loaded.
 _TASK = re.compile(
     r"\bCPU: (?P<cpu>\d+) (?:UID: \d+ )?PID: (?P<pid>\d+) Comm: (?P<comm>.{1,20}?)"
@@ -29,12 +30,12 @@ class Words:
     @property
     def panic(self) -> Pattern[str]:
         """The line of a panic, of this one or of another."""
-        return re.compile(f"{PANIC.pattern}|{self.last.pattern}")
+        return re.compile(f"{PANIC}|{self.last.pattern}")
 
 
 def panic(message: str, *, after: str | None) -> Words:
     """Words of a panic with that message and no more, and of what comes before: regular expressions."""
-    return Words(re.compile(after) if after else None, re.compile(f"{PANIC.pattern}(?:{message})$"))
+    return Words(re.compile(after) if after else None, re.compile(f"{PANIC}(?:{message})$"))
 
 
 def oops(what: str, *, after: str) -> Words:
@@ -43,24 +44,12 @@ def oops(what: str, *, after: str) -> Words:
 
 
 @dataclass(frozen=True)
-class Task:
-    """Who was on the CPU that panicked."""
-
-    cpu: int
-    pid: int
-    comm: str
-
-    def __str__(self) -> str:
-        return f"{self.comm} (PID {self.pid}) on CPU {self.cpu}"
-
-
-@dataclass(frozen=True)
 class LastWords:
     """The lines that count, empty where there is none, and the task that the panic names."""
 
     announcement: str
     panic: str
-    task: Task | None
+    task: CrashedTask | None
 
     def are(self, words: Words) -> bool:
         """Whether this is the panic that was asked for."""
@@ -78,7 +67,7 @@ def last_words(lines: Iterable[str], words: Words) -> LastWords | None:
     for line in rest:
         if words.panic.search(line):
             match = next((match for later in rest if (match := _TASK.search(later))), None)
-            task = Task(int(match["cpu"]), int(match["pid"]), match["comm"]) if match else None
+            task = CrashedTask(int(match["pid"]), match["comm"], int(match["cpu"])) if match else None
             return LastWords(announcement, line, task)
         if words.announcement and not announcement and words.announcement.search(line):
             announcement = line

@@ -185,6 +185,11 @@ class BuiltImage:
         return self.brought.format if self.brought else "raw"
 
     @property
+    def disk_size(self) -> int:
+        """What the guest sees of that disk, in bytes."""
+        return self.brought.size if self.brought else self.disk.stat().st_size
+
+    @property
     def kernel(self) -> Path | None:
         """The kernel outside of its disk: to boot directly, or to be asked alone. None while not known."""
         if self.image.boot.kernel:

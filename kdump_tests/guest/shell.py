@@ -104,6 +104,11 @@ class Output:
     stdout: str
     stderr: str
 
+    @property
+    def said(self) -> str:
+        """Both outputs, for people."""
+        return f"{self.stdout}{self.stderr}".strip()
+
 
 class Shell:
     """Commands on the machine, each written to a log with its status and duration.

@@ -157,8 +157,7 @@ def _take(guest: Guest, files: KernelFiles, new: Path) -> None:
     shutil.copyfile(files.kernel, new / "vmlinuz")
     assert guest.root_disk
     shutil.move(guest.root_disk, new / _DISK)
-    size = guest.image.brought.size if guest.image.brought else guest.image.disk.stat().st_size
-    (new / _RECORD).write_text(json.dumps({"release": release, "size": size}))
+    (new / _RECORD).write_text(json.dumps({"release": release, "size": guest.image.disk_size}))
 
 
 @contextmanager

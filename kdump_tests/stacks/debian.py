@@ -188,13 +188,7 @@ class Debian:
         if not any(self.settings[name] is ReadWhen.LOADING for name in changed):
             return Rearmed(tuple(changed), reloaded=False)
         reload = shell.attempt("kdump-config", "reload", until=until)
-        if not unit.is_loaded(shell, until):
-            said = f"{reload.stdout}{reload.stderr}".strip()
-            raise NotArmed(
-                "no capture kernel is loaded with the settings given",
-                settings="\n".join(lines(changed)),
-                it_says=said,
-            )
+        unit.require_loaded(shell, lines(changed), lambda: reload.said, until)
         return Rearmed(tuple(changed), reloaded=True)
 
     def install(self, shell: Shell, until: Deadline) -> None:
@@ -229,7 +223,7 @@ class Debian:
         if done.status != 0:
             raise NotArmed(
                 f"kdump-config could not propagate its key to {self.remote}",
-                it_says=f"{done.stdout}{done.stderr}".strip(),
+                it_says=done.said,
             )
 
     def try_remote(self, shell: Shell, until: Deadline) -> Output:
@@ -252,7 +246,7 @@ class Debian:
         """What stands before the time of the crash, in the directory's name or over FTP in the files'."""
         if self.remote and self.remote.topology is Topology.FTP_DUMP:
             return directory.files[0].name.rpartition("-")[0]
-        return directory.path.rsplit("/", 1)[-1].rpartition("-")[0]
+        return directory.name.rpartition("-")[0]
 
     def dumps(self, shell: Shell, until: Deadline) -> tuple[DumpDirectory, ...]:
         """Directories named YYYYMMDDHHMM, behind the sender's name if there is one.
@@ -264,7 +258,7 @@ class Debian:
             return tuple(each for each in beside if each.path == self.core_directory and each.files)
         named = re.compile(r"\S+-\d{12}" if self.remote else r"\d{12}")
         found = dump_directories(shell, self.core_directory, until)
-        return tuple(each for each in found if named.fullmatch(each.path.rsplit("/", 1)[-1]))
+        return tuple(each for each in found if named.fullmatch(each.name))
 
 
 def _remote(settings: Mapping[str, str], directory: str) -> Remote | None:

@@ -168,12 +168,8 @@ class El:
             new = with_options(text, options, failure_action="failure_action" if renamed else "default")
             shell.run("sh", "-c", 'printf %s "$1" > "$0"', _CONFIGURATION, new, until=until)
         self.restart(shell, until)
-        if not unit.is_loaded(shell, until):
-            raise NotArmed(
-                "no capture kernel is loaded with the settings given",
-                settings="\n".join(printed(name, value) for name, value in changed.items() if value),
-                it_says=self.state(shell, until).said,
-            )
+        asked = (printed(name, value) for name, value in changed.items() if value)
+        unit.require_loaded(shell, asked, lambda: self.state(shell, until).said, until)
         return Rearmed(tuple(changed), reloaded=True)
 
     def _knows(self, shell: Shell, option: str, until: Deadline) -> bool:
@@ -193,8 +189,7 @@ class El:
         """`kdumpctl propagate`."""
         done = shell.attempt("kdumpctl", "propagate", until=until)
         if done.status != 0:
-            said = f"{done.stdout}{done.stderr}".strip()
-            raise NotArmed("kdumpctl could not propagate its key", it_says=said)
+            raise NotArmed("kdumpctl could not propagate its key", it_says=done.said)
 
     def try_remote(self, shell: Shell, until: Deadline) -> Output:
         """With kdumpctl's own words, once it sends anywhere."""
@@ -202,7 +197,7 @@ class El:
 
     def sender_of(self, directory: DumpDirectory) -> str:
         """What stands before the time of the crash: an address, 127.0.0.1 where nothing is sent."""
-        return re.sub(r"-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d$", "", directory.path.rsplit("/", 1)[-1])
+        return re.sub(r"-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d$", "", directory.name)
 
     def dumps(self, shell: Shell, until: Deadline) -> tuple[DumpDirectory, ...]:
         """Directories named HOST-YYYY-MM-DD-HH:MM:SS; without a host and seconds if kdumpctl made them."""
@@ -210,7 +205,7 @@ class El:
             self.settle(shell, until)
         pattern = r"\d{4}-\d\d-\d\d-\d\d:\d\d" if self.raw else r"\S+-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d"
         found = dump_directories(shell, self.core_directory, until)
-        return tuple(each for each in found if re.fullmatch(pattern, each.path.rsplit("/", 1)[-1]))
+        return tuple(each for each in found if re.fullmatch(pattern, each.name))
 
 
 def with_options(text: str, options: Mapping[str, str], failure_action: str = "failure_action") -> str:

@@ -105,7 +105,7 @@ def _meet(guest: Guest, image: BuiltImage, stacks: Mapping[str, Stack], asked: s
         "digest": hashlib.sha256(f"{image.digest} {stack.name}".encode()).hexdigest()[:24],
         "kernel_release": kernel_release(copy.read_bytes()),
         "crashkernel": stack.own_crashkernel(guest.shell, guest.command_deadline()),
-        "size": image.brought.size if image.brought else image.disk.stat().st_size,
+        "size": image.disk_size,
     }
     with step(guest.name, "shutting down, to be kept"):
         guest.power_off()

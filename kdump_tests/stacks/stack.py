@@ -133,6 +133,11 @@ class DumpDirectory:
     owner: str
     files: tuple[SavedFile, ...]
 
+    @property
+    def name(self) -> str:
+        """Without the target that it lies in."""
+        return self.path.rsplit("/", 1)[-1]
+
 
 @dataclass(frozen=True)
 class Artifact:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import BadInput, NotArmed
+from kdump_tests.errors import BadInput
 from kdump_tests.guest.shell import Output, Shell
 from kdump_tests.stacks import unit
 from kdump_tests.stacks.boot_loader import BootLoader, GrubDefaults
@@ -172,12 +172,7 @@ class Suse:
             return Rearmed((), reloaded=False)
         ShellSettings(_CONFIGURATION).append(shell, changed, until)
         self.restart(shell, until)
-        if not unit.is_loaded(shell, until):
-            raise NotArmed(
-                "no capture kernel is loaded with the settings given",
-                settings="\n".join(lines(changed)),
-                it_says=self.state(shell, until).said,
-            )
+        unit.require_loaded(shell, lines(changed), lambda: self.state(shell, until).said, until)
         return Rearmed(tuple(changed), reloaded=True)
 
     def settle(self, shell: Shell, until: Deadline) -> None:
@@ -198,10 +193,10 @@ class Suse:
 
     def sender_of(self, directory: DumpDirectory) -> str:
         """What stands before the time of the crash; nothing where nothing is sent."""
-        return directory.path.rsplit("/", 1)[-1][: -len("-YYYY-MM-DD-HH-MM")]
+        return directory.name[: -len("-YYYY-MM-DD-HH-MM")]
 
     def dumps(self, shell: Shell, until: Deadline) -> tuple[DumpDirectory, ...]:
         """Directories named YYYY-MM-DD-HH-MM, in older releases with a colon."""
         found = dump_directories(shell, self.core_directory, until)
         pattern = r"\d{4}-\d\d-\d\d-\d\d[-:]\d\d"
-        return tuple(each for each in found if re.fullmatch(pattern, each.path.rsplit("/", 1)[-1]))
+        return tuple(each for each in found if re.fullmatch(pattern, each.name))

@@ -1,8 +1,9 @@
 """A kdump service, as systemd and the kernel see it: the same in every stack."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from kdump_tests.deadline import Deadline, wait_until
+from kdump_tests.errors import NotArmed
 from kdump_tests.guest.shell import Shell
 from kdump_tests.stacks.stack import KdumpState, Mechanism
 
@@ -55,6 +56,20 @@ def state_of(shell: Shell, service: str, until: Deadline) -> KdumpState:
 def is_loaded(shell: Shell, until: Deadline) -> bool:
     """Whether a panic now would start a capture kernel, or the firmware would keep the memory."""
     return _is_armed(_first_lines(shell.attempt("head", "-v", "-n", "1", *_ARMED, until=until).stdout))
+
+
+def require_loaded(shell: Shell, settings: Iterable[str], said: Callable[[], str], until: Deadline) -> None:
+    """See that it was loaded anew. ``settings`` are as they were written, ``said`` what kdump says of them.
+
+    Raises:
+        NotArmed: it was not.
+    """
+    if not is_loaded(shell, until):
+        raise NotArmed(
+            "no capture kernel is loaded with the settings given",
+            settings="\n".join(settings),
+            it_says=said(),
+        )
 
 
 def _is_armed(told: Mapping[str, str]) -> bool:

@@ -4,7 +4,7 @@ import pytest
 
 from kdump_tests.crash.crash import Crash
 from kdump_tests.plugin import Tier
-from kdump_tests.vmcore.analysis import Analysis, CrashedTask
+from kdump_tests.vmcore.analysis import Analysis
 from kdump_tests.vmcore.crash_utility import Session
 from kdump_tests.vmcore.judgement import Judgement
 
@@ -14,7 +14,7 @@ def test_crashed_task_is_the_one_that_the_kernel_named(analysis: Analysis, crash
         pytest.skip(f"a kernel that dies by {crash.trigger} names no task")
     task = crash.said.task
     assert task is not None, crash.said
-    assert analysis.crashed == CrashedTask(task.pid, task.comm, task.cpu)
+    assert analysis.crashed == task
 
 
 def test_backtrace_leads_through_what_the_trigger_does(analysis: Analysis, crash: Crash) -> None:

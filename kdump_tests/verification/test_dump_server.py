@@ -17,7 +17,7 @@ def test_guest_is_let_in_before_anything_crashes(tier: Tier, dump_server: DumpSe
         raise NotArmed(
             f"{tier.guest.name} is not let in on {dump_server.remote}, so no dump of it would arrive",
             command=dump_server.let_in.command,
-            it_says=f"{dump_server.let_in.stdout}{dump_server.let_in.stderr}".strip(),
+            it_says=dump_server.let_in.said,
         )
 
 

@@ -15,12 +15,12 @@ from kdump_tests.vmcore.shape import Format, FrameSets, Memory, Shape
 from kdump_tests.vmcore.vmcoreinfo import MAX_SIZE, Vmcoreinfo
 
 MAGIC = b"\x7fELF"
-_64_BIT, _LITTLE_ENDIAN, _ET_CORE, _PN_XNUM = 2, 1, 4, 0xFFFF
+BITS_64, LITTLE_ENDIAN, _ET_CORE, _PN_XNUM = 2, 1, 4, 0xFFFF
 _PT_LOAD, _PT_NOTE = 1, 4
 _OF_PROCESS = {3, 6}  # NT_PRPSINFO and NT_AUXV, which fs/binfmt_elf.c writes and fs/proc/vmcore.c does not
 _INCOMPLETE = 1  # e_flags, makedumpfile.c DUMP_ELF_INCOMPLETE
 
-_HEADER = struct.Struct("<4sBB10xHHIQQQIHHHHHH")
+HEADER = struct.Struct("<4sBB10xHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")  # type, flags, offset, vaddr, paddr, filesz, memsz, align
 _SECTION = struct.Struct("<44xI16x")  # only sh_info, where the number of segments overflows to
 _STEP = CHUNK // _SEGMENT.size * _SEGMENT.size
@@ -109,13 +109,13 @@ class _Frames:
 
 
 def _segments(image: Image) -> _Segments:
-    header = _HEADER.unpack(image.read(0, _HEADER.size))
+    header = HEADER.unpack(image.read(0, HEADER.size))
     _, bits, order, kind, _, _, _, start, sections, flags, _, entry_size, count, *_ = header
-    if (bits, order) != (_64_BIT, _LITTLE_ENDIAN):
+    if (bits, order) != (BITS_64, LITTLE_ENDIAN):
         raise Flaw("it is an ELF file, but not of a 64-bit little-endian machine")
     if kind != _ET_CORE:
         raise Flaw("it is an ELF file, but not a core")
-    if entry_size != _SEGMENT.size or start < _HEADER.size:
+    if entry_size != _SEGMENT.size or start < HEADER.size:
         raise Flaw(f"its ELF header claims program headers of {entry_size} bytes at {start}")
     if count == _PN_XNUM:
         (count,) = _SECTION.unpack(image.read(sections, _SECTION.size))

@@ -17,7 +17,7 @@ from kdump_tests.vmcore.shape import Format, Memory, Part, Shape
 from kdump_tests.vmcore.taint import taints
 from kdump_tests.vmcore.vmcoreinfo import Vmcoreinfo
 
-_PANIC = "Kernel panic - not syncing: "  # kernel/panic.c, before whatever the caller of panic() says
+PANIC = "Kernel panic - not syncing: "  # kernel/panic.c, before whatever the caller of panic() says
 # Of memory whose map is read by default: 4 GiB, in less than a second.
 _FRAMES_BY_THE_WAY = 1 << 20
 
@@ -74,7 +74,7 @@ class Vmcore:
     @property
     def panic_message(self) -> str | None:
         """What the last panic in the log was about; None after an oops that went to kdump directly."""
-        panics = (line.partition(_PANIC)[2] for line in reversed(self.kernel_log) if _PANIC in line)
+        panics = (line.partition(PANIC)[2] for line in reversed(self.kernel_log) if PANIC in line)
         return next(panics, None)
 
     @property

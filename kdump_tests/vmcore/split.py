@@ -21,7 +21,8 @@ from kdump_tests.vmcore.opened import Opened, open_dump
 
 def dumps_among(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
     """The files that are a dump each, and those that are parts of one together, where there are several."""
-    parts = tuple(path for path in paths if _is_part(path))
+    # One file is looked into once: opening it unpacks it, where it is compressed as a whole.
+    parts = tuple(path for path in paths if _is_part(path)) if len(paths) > 1 else ()
     if len(parts) < 2:
         return [(path,) for path in paths]
     return [parts, *((path,) for path in paths if path not in parts)]

@@ -7,13 +7,11 @@ they lead nowhere (objcopy --only-keep-debug): there the section headers tell.
 import struct
 from collections.abc import Iterator
 
+from kdump_tests.vmcore.elf import BITS_64, HEADER, LITTLE_ENDIAN, MAGIC
 from kdump_tests.vmcore.flaw import Flaw
 from kdump_tests.vmcore.image import Image
 
-_MAGIC = b"\x7fELF"
-_64_BIT, _LITTLE_ENDIAN = 2, 1
 _SHT_NOTE = 7
-_HEADER = struct.Struct("<4sBB10xHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")  # name, type, flags, addr, offset, size, link, info, align, entsize
 _MAX_SECTIONS = 1 << 12  # a vmlinux has about 80
 _LARGEST_NOTES = 1 << 20
@@ -25,11 +23,11 @@ def note_segments(image: Image) -> Iterator[tuple[int, int]]:
     Raises:
         Flaw: it is no ELF file of a 64-bit little-endian machine, or its headers lead nowhere.
     """
-    header = _HEADER.unpack(image.read(0, _HEADER.size))
+    header = HEADER.unpack(image.read(0, HEADER.size))
     magic, bits, order, *_, sections, _flags, _size, _psize, _pcount, entry_size, count, _names = header
-    if magic != _MAGIC:
+    if magic != MAGIC:
         raise Flaw(f"it starts with {magic!r}, which no ELF file does")
-    if (bits, order) != (_64_BIT, _LITTLE_ENDIAN):
+    if (bits, order) != (BITS_64, LITTLE_ENDIAN):
         raise Flaw("it is not of a 64-bit little-endian machine")
     if not sections or entry_size != _SECTION.size or not 0 < count <= _MAX_SECTIONS:
         raise Flaw("it has no section headers")

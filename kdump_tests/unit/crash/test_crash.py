@@ -11,9 +11,9 @@ from kdump_tests.crash.crash import Crash, Dump
 from kdump_tests.crash.planted import Planted
 from kdump_tests.crash.timeline import Timeline
 from kdump_tests.crash.trigger import Trigger
-from kdump_tests.crash.words import Task
 from kdump_tests.errors import BadDump, CaptureFailed
 from kdump_tests.guest.facts import KernelFacts
+from kdump_tests.vmcore.analysis import CrashedTask
 
 NONCE = "kdump-verify nonce 69de8ce9"
 PANIC = (
@@ -55,7 +55,7 @@ def test_a_kernel_that_died_unheard_is_heard_in_the_dumps_log() -> None:
     unheard = crash((), with_log(f"[   59.0] {NONCE}", *PANIC))
     assert unheard.heard is None
     assert unheard.said.are(Trigger.NMI.value.words)
-    assert unheard.said.task == Task(0, 0, "swapper/0")
+    assert unheard.said.task == CrashedTask(0, "swapper/0", 0)
 
 
 def test_a_kernel_that_died_unheard_and_left_no_dump_passes_for_nothing() -> None:

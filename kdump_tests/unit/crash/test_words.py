@@ -2,7 +2,8 @@
 
 import pytest
 
-from kdump_tests.crash.words import LastWords, Task, last_words, oops, panic
+from kdump_tests.crash.words import LastWords, last_words, oops, panic
+from kdump_tests.vmcore.analysis import CrashedTask
 
 SYSRQ = panic("sysrq triggered crash", after="sysrq: Trigger a crash")
 NULL = oops("Oops", after="BUG: kernel NULL pointer dereference, address: 0000000000000000")
@@ -18,7 +19,7 @@ TASK_OF_6_12 = (
 @pytest.mark.parametrize("task", [TASK_OF_6_1, TASK_OF_6_12])
 def test_a_panic_tells_why_and_in_which_task(task: str) -> None:
     said = last_words([ANNOUNCED, PANICKED, task], SYSRQ)
-    assert said == LastWords(ANNOUNCED, PANICKED, Task(1, 321, "sh"))
+    assert said == LastWords(ANNOUNCED, PANICKED, CrashedTask(321, "sh", 1))
     assert said.are(SYSRQ)
 
 
@@ -47,7 +48,7 @@ def test_the_task_is_the_panics_and_not_the_one_that_it_is_about() -> None:
     ]
     said = last_words(lines, words)
     assert said is not None
-    assert said.task == Task(1, 27, "khungtaskd")
+    assert said.task == CrashedTask(27, "khungtaskd", 1)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from kdump_tests.crash import words
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.guest.facts import Process
 from kdump_tests.sizes import GIB
@@ -34,7 +33,7 @@ CRASH: Any = SimpleNamespace(
     trigger=Trigger.SYSRQ_C,
     planted=SimpleNamespace(holder=338),
     services=(Process(1, "systemd", 0), Process(299, "sshd", 1)),
-    said=SimpleNamespace(task=words.Task(cpu=1, pid=338, comm="sh")),
+    said=SimpleNamespace(task=CrashedTask(cpu=1, pid=338, comm="sh")),
     timeline=SimpleNamespace(last_words=LOG),
     dump=SimpleNamespace(
         vmcore=SimpleNamespace(kernel_log=LOG), log_text="\n".join(LOG).replace("] ", "] [    T338] ")
