@@ -19,7 +19,7 @@ from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.crashkernel_parameter import Choice, CrashkernelParameter, choose
 from kdump_tests.guest.facts import KernelFacts, Witnesses, kernel_facts, witnesses
-from kdump_tests.guest.image import BuiltImage
+from kdump_tests.guest.image import BuiltImage, Image
 from kdump_tests.guest.lab import Lab
 from kdump_tests.guest.laboratory import Places, opened
 from kdump_tests.guest.machine import Guest
@@ -41,6 +41,7 @@ from kdump_tests.stacks.visit import visited
 from kdump_tests.steps import Step, announce, step
 from kdump_tests.vmcore.analysis import Analysis
 from kdump_tests.vmcore.crash_utility import Session
+from kdump_tests.vmcore.debug_information import may_be_found
 from kdump_tests.vmcore.judgement import Judgement, judge
 
 _SUITE = Path(__file__).parent / "verification"
@@ -273,10 +274,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         "test_crash.py": True in dumps,
         "test_dump.py": True in dumps,
         "test_account.py": True in dumps and keeps_account,
-        "test_dump_analysis.py": True in dumps,
+        "test_dump_analysis.py": True in dumps and _debug_information_may_be_here(plan),
         "test_lost_crash.py": False in dumps,
     }
     return (collection_path.parent == _SUITE and not asked.get(collection_path.name, True)) or None
+
+
+def _debug_information_may_be_here(plan: Plan) -> bool:
+    """Whether the dumps can be looked into with it, as far as that is known before their kernels are."""
+    fetched_for = None if plan.host else plan.image
+    return plan.vmlinux is not None or may_be_found(default_cache(), fetched_for)
+
+
+def _way_to_debug_information(plan: Plan) -> str:
+    fetched = plan.host is None and Image.load(plan.image).build is not None
+    return f"{f'kdump-verify image debuginfo {plan.image}, or ' if fetched else ''}--vmlinux PATH"
 
 
 def _parametrize(metafunc: pytest.Metafunc, fixture: str, specs: Sequence[GuestSpec]) -> None:
@@ -586,6 +598,8 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)
+        if not _debug_information_may_be_here(plan):
+            report.record(publish.not_judged(happened, _way_to_debug_information(plan)))
     for remark in publish.remarks(happened):
         report.record(remark)
     for finding in publish.captured_but(happened):
@@ -613,7 +627,7 @@ def analysis(request: pytest.FixtureRequest, judgement: Judgement) -> Analysis:
     if judgement.trouble:
         raise judgement.trouble
     if judgement.analysis is None:
-        way_out = f"kdump-verify image debuginfo {request.config.stash[_PLAN].image}, or --vmlinux PATH"
+        way_out = _way_to_debug_information(request.config.stash[_PLAN])
         pytest.skip(f"not judged: {judgement.not_judged}. Way out: {way_out}")
     return judgement.analysis
 

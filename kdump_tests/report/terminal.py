@@ -23,6 +23,9 @@ def verdict_table(facts: Iterable[Fact]) -> str:
             lines += [_crop(one_line(guest.name), _WIDTH) or "no guest", *_rows(guest.verdicts), ""]
     for note in run.notes:
         lines += textwrap.wrap(f"note: {one_line(note.subject)}: {one_line(note.text)}", _WIDTH)
+    for guest in run.guests:
+        for unread in filter(None, (analysis.not_judged for analysis in guest.analyses)):
+            lines += textwrap.wrap(f"not judged of {one_line(guest.name)}: {one_line(unread)}", _WIDTH)
     verdict = answer(run)
     lines += textwrap.wrap(f"{_CLOSING[verdict.word]}: {verdict.because}", _WIDTH)
     return "\n".join(lines)

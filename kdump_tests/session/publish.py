@@ -20,7 +20,7 @@ from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.report import facts, words
 from kdump_tests.stacks.stack import Phase
 from kdump_tests.vmcore.crash_utility import Session
-from kdump_tests.vmcore.judgement import Judgement
+from kdump_tests.vmcore.judgement import NEEDS_DEBUG_INFORMATION, Judgement
 
 CRASH_LOG = "crash.log"
 """Where in a guest's folder all lies that crash(8) said."""
@@ -201,6 +201,20 @@ def judged(happened: Crash, judgement: Judgement, report: Path) -> Iterator[fact
         yield _second_judge(happened, judgement.session, judgement, str(log.relative_to(report)))
     for what in (*judgement.contradictions, *judgement.findings):
         yield facts.Finding(happened.guest, what, "", (), 0)
+
+
+def not_judged(happened: Crash, way_out: str) -> facts.Analysis:
+    """What only debug information tells, of which there is none, and how to get it."""
+    return facts.Analysis(
+        guest=happened.guest,
+        judge="drgn",
+        seconds=0.0,
+        vmlinux="",
+        facts={},
+        sections=(),
+        log="",
+        not_judged=f"{NEEDS_DEBUG_INFORMATION}: no debug information is here. Way out: {way_out}",
+    )
 
 
 def _first_judge(happened: Crash, judgement: Judgement) -> facts.Analysis:

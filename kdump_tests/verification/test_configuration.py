@@ -23,10 +23,14 @@ def test_dump_is_filtered_and_packed_as_was_asked(collector: Makedumpfile, crash
 
 
 def test_dump_holds_all_pages_that_its_level_keeps(collector: Makedumpfile, crash: Crash) -> None:
-    memory = crash.dump.vmcore.memory
+    vmcore = crash.dump.vmcore
+    memory = vmcore.memory
     if memory is None:
-        pytest.skip(f"how many pages a dump in {crash.dump.vmcore.format} holds cannot be told")
+        pytest.skip(f"how many pages a dump in {vmcore.format} holds cannot be told")
     # Zeros that are not stored are not left out, where the format can tell them.
     told = set() if memory.zeros is None else {"zero pages"}
     kinds = [set(kinds_left_out(level)) - told for level in collector.levels or (0,)]
-    assert bool(memory.left_out) in map(bool, kinds), memory
+    assert any(kinds) or not memory.left_out, memory
+    # An ELF file does not tell its level: that something is missing tells that there was one. Where the
+    # header tells it, makedumpfile may know no page of that kind: 1.7.6 knows no free ones of Linux 6.12.
+    assert vmcore.dump_level is not None or memory.left_out or not all(kinds), memory

@@ -99,12 +99,22 @@ def find(build_id: str | None, release: str | None, cache: Path, root: Path = Pa
         looked_at.append(str(place))
         if _is(place, build_id):
             return Search(Vmlinux(place, build_id), tuple(looked_at))
-    if os.environ.get("DEBUGINFOD_URLS", "").strip() and shutil.which(DEBUGINFOD):
+    if _server_is_named():
         looked_at.append(f"{DEBUGINFOD} ({os.environ['DEBUGINFOD_URLS'].strip()})")
         fetched = _fetched(build_id)
         if fetched and _is(fetched, build_id):
             return Search(Vmlinux(fetched, build_id), tuple(looked_at))
     return Search(None, tuple(looked_at))
+
+
+def may_be_found(cache: Path, image: str | None, root: Path = Path("/")) -> bool:
+    """Whether find() may have a vmlinux for dumps of guests of that image, of which none is there yet.
+
+    None is for a machine of which just as little is known.
+    """
+    fetched = {path.parent.parent.name for path in cached(cache).glob("*/*/vmlinux")}
+    installed = (place for pattern in _INSTALLED for place in root.glob(pattern.format(release="*")))
+    return image in fetched or (image is None and bool(fetched)) or any(installed) or _server_is_named()
 
 
 def cached(cache: Path) -> Path:
@@ -133,6 +143,10 @@ def _is(path: Path, build_id: str) -> bool:
         return path.is_file() and build_id_of(path) == build_id
     except (BadInput, OSError):
         return False
+
+
+def _server_is_named() -> bool:
+    return bool(os.environ.get("DEBUGINFOD_URLS", "").strip() and shutil.which(DEBUGINFOD))
 
 
 def _fetched(build_id: str) -> Path | None:

@@ -6,7 +6,7 @@ from kdump_tests.vmcore.flaw import Unknown
 from kdump_tests.vmcore.inspection import Vmcore
 from kdump_tests.vmcore.kept_pages import MapOfPages, left_out
 from kdump_tests.vmcore.memory import Refused, memory_of
-from kdump_tests.vmcore.opened import open_dump
+from kdump_tests.vmcore.opened import Opened, open_dump
 from kdump_tests.vmcore.page_kinds import Kind
 
 
@@ -14,10 +14,12 @@ from kdump_tests.vmcore.page_kinds import Kind
 class Sought:
     """What was looked for in pages of user data. ``frame`` is the first that holds it, None if none does.
 
-    ``unknown_because`` is a clause, empty when there was something to look through.
+    ``promised`` tells whether the dump level keeps such pages. ``unknown_because`` is a clause, empty when
+    one can tell.
     """
 
     frame: int | None = None
+    promised: bool = True
     unknown_because: str = ""
 
 
@@ -27,23 +29,26 @@ def find_in_user_data(dump: Vmcore, content: bytes) -> Sought:
     Not in the page cache and not in the kernel's own memory, through which they may have come.
 
     Raises:
-        BadDump, BadInput, NoSpace, ToolMissing: see inspect(); it is read again.
+        BadDump, BadInput, NoSpace, ToolMissing: see inspect(); it is read again if it has such pages.
     """
     if not dump.complete:
         return Sought(unknown_because="the dump is not whole")
-    if dump.dump_level is not None and Kind.USER in left_out(dump.dump_level):
-        return Sought(unknown_because=f"dump level {dump.dump_level} keeps no user data")
+    promised = dump.dump_level is None or Kind.USER not in left_out(dump.dump_level)
+    if dump.kept and not any(pages.stored for pages in dump.kept.kinds if pages.kind is Kind.USER):
+        if dump.dump_level is None:
+            return Sought(unknown_because="it keeps no user data, and does not tell its dump level")
+        return Sought(promised=promised)
     with open_dump(dump.path) as opened:
         try:
-            pages = MapOfPages.of(opened.shape.vmcoreinfo, opened.frame_sets)
-            any_page = False
-            with memory_of(opened.path) as memory:
-                for frame in pages.stored(Kind.USER, memory.read):
-                    any_page = True
-                    if content in memory.page(frame, pages.sections.page_size):
-                        return Sought(frame)
+            return Sought(_first_frame(opened, content), promised)
         except (Unknown, Refused) as unknown:
             return Sought(unknown_because=str(unknown))
-    if dump.dump_level is None and not any_page:
-        return Sought(unknown_because="it keeps no user data")
-    return Sought()
+
+
+def _first_frame(opened: Opened, content: bytes) -> int | None:
+    pages = MapOfPages.of(opened.shape.vmcoreinfo, opened.frame_sets)
+    with memory_of(opened.path) as memory:
+        for frame in pages.stored(Kind.USER, memory.read):
+            if content in memory.page(frame, pages.sections.page_size):
+                return frame
+    return None

@@ -44,19 +44,19 @@ def crash_with(
     return cast(Crash, crash)
 
 
-def dump_of(folder: Path, planted: Planted, *, dump_level: int = 16) -> Path:
+def dump_of(folder: Path, planted: Planted, *, dump_level: int = 16, leaks_users: bool = False) -> Path:
     """What the crash leaves in which all this was planted."""
     ring = SyntheticRing()
     ring.say(planted.nonce.encode(), at=planted.uptime)
     users = {FIRST + 26: planted.pattern.rjust(PAGE - 9, b".").ljust(PAGE, b".")}
     path = folder / "vmcore"
-    path.write_bytes(machine_with_users(ring, users, dump_level=dump_level).image)
+    path.write_bytes(machine_with_users(ring, users, dump_level=dump_level, leaks_users=leaks_users).image)
     return path
 
 
 OF_THIS_CRASH: list[Callable[[Crash], None]] = [
     suite.test_kernel_log_is_of_the_time_when_the_nonce_was_written,
-    suite.test_vmcore_holds_what_a_process_kept_in_memory,
+    suite.test_vmcore_holds_what_a_process_kept_in_memory_if_its_level_does,
 ]
 OF_THIS_MOMENT: list[Callable[[Crash], None]] = [suite.test_vmcore_is_of_the_moment_of_the_panic]
 OF_THIS_KERNEL: list[Callable[[Crash], None]] = [suite.test_vmcore_is_of_the_kernel_that_ran]
@@ -120,7 +120,12 @@ def test_a_dump_that_lost_pages_of_the_kernels_own_fails(tmp_path: Path, planted
         suite.test_vmcore_keeps_what_its_dump_level_keeps(crash_with(planted, path))
 
 
-def test_what_a_level_leaves_out_is_not_claimed(tmp_path: Path, planted: Planted) -> None:
+def test_what_a_level_leaves_out_is_not_missed(tmp_path: Path, planted: Planted) -> None:
     path = dump_of(tmp_path, planted, dump_level=31)
-    with pytest.raises(pytest.skip.Exception, match="not judged: dump level 31 keeps no user data"):
-        suite.test_vmcore_holds_what_a_process_kept_in_memory(crash_with(planted, path))
+    suite.test_vmcore_holds_what_a_process_kept_in_memory_if_its_level_does(crash_with(planted, path))
+
+
+def test_user_data_where_the_level_leaves_it_out_fails(tmp_path: Path, planted: Planted) -> None:
+    path = dump_of(tmp_path, planted, dump_level=31, leaks_users=True)
+    with pytest.raises(AssertionError, match="is in the user data of the vmcore"):
+        suite.test_vmcore_holds_what_a_process_kept_in_memory_if_its_level_does(crash_with(planted, path))

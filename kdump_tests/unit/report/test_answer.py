@@ -25,7 +25,7 @@ from kdump_tests.unit.report.runs import (
     STARTED,
     STEP,
 )
-from kdump_tests.unit.report.stories import PROBE_PASSED, PROBED, TIERS
+from kdump_tests.unit.report.stories import ANALYSIS, PROBE_PASSED, PROBED, TIERS
 
 PROBE_FAILED = replace(PROBE_PASSED, outcome="failed")
 
@@ -36,6 +36,13 @@ def said_of(*facts: Fact) -> Answer:
 
 def test_a_good_run_is_a_yes() -> None:
     assert said_of(*GOOD_RUN) == Answer("Yes", "all 1 check passed; 1 crash, 1 complete vmcore")
+
+
+def test_what_was_not_judged_is_told_on_the_terminal_too() -> None:
+    unread = replace(ANALYSIS, guest=DUMP.guest, not_judged="the tasks: no vmlinux was found")
+    said = verdict_table([*GOOD_RUN[:-1], unread, ENDED])
+    assert f"not judged of {DUMP.guest}: the tasks: no vmlinux was found" in said.splitlines()
+    assert said_of(*GOOD_RUN[:-1], unread, ENDED).word == "Yes"
 
 
 def test_a_failure_is_a_no_with_its_reason() -> None:

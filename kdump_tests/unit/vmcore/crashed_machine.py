@@ -21,12 +21,18 @@ def crashed_machine(ring: SyntheticRing | SyntheticRecords, *, dump_level: int =
 
 
 def machine_with_users(
-    ring: SyntheticRing, users: Mapping[int, bytes], *, dump_level: int, loses_slab: bool = False
+    ring: SyntheticRing,
+    users: Mapping[int, bytes],
+    *,
+    dump_level: int,
+    loses_slab: bool = False,
+    leaks_users: bool = False,
 ) -> KdumpCompressed:
     """The same with a memory map, of one section: there are no frames but those from FIRST to FIRST + 31.
 
     ``users`` are pages of user data by their frame, which is FIRST + 24 or more; a level may leave them out.
-    ``loses_slab``: the makedumpfile takes the page of frame FIRST + 23 for a user's.
+    ``loses_slab``: the makedumpfile takes the page of frame FIRST + 23 for a user's. ``leaks_users``: it
+    takes none for a user's, whatever the level.
     """
     blocks = (
         [Block("kernel", 3)] * 2 + [Block("kernel")] * 7 + [Block("odd slab" if loses_slab else "kernel")]
@@ -41,7 +47,7 @@ def machine_with_users(
         FIRST + 21: bytes(sections),
         FIRST + 22: bytes(memory_map.structs).ljust(PAGE, b"\0"),
     }
-    if not dump_level & 8:
+    if leaks_users or not dump_level & 8:
         frames |= users
     if loses_slab:
         del frames[FIRST + 23]

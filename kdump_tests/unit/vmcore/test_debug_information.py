@@ -8,7 +8,7 @@ import pytest
 
 from kdump_tests.errors import BadInput
 from kdump_tests.unit.vmcore.vmlinuxes import BUILD_ID, OTHER_BUILD_ID, vmlinux
-from kdump_tests.vmcore.debug_information import Search, build_id_of, chosen, find
+from kdump_tests.vmcore.debug_information import Search, build_id_of, chosen, find, may_be_found
 
 RELEASE = "6.1.0-story"
 DUMP = Path("vmcore")
@@ -137,3 +137,22 @@ def test_a_server_that_has_it_not_is_no_trouble(
     wrong = put(tmp_path / "fetched", vmlinux(OTHER_BUILD_ID))
     debuginfod(tmp_path, monkeypatch, script.format(wrong=wrong))
     assert search(tmp_path).vmlinux is None
+
+
+@pytest.mark.parametrize(
+    ("place", "of_the_image", "of_a_host"),
+    [
+        ("root/usr/lib/debug/.build-id/ab/cdef.debug", False, False),  # of any program
+        ("root/usr/lib/debug/boot/vmlinux-6.1.0-story", True, True),
+        ("root/lib/modules/6.1.0-story/build/vmlinux", True, True),
+        ("cache/debuginfo/debian-12/abcdef/vmlinux", True, True),
+        ("cache/debuginfo/debian-13/abcdef/vmlinux", False, True),
+    ],
+)
+def test_before_a_dump_is_there_it_is_known_whether_looking_is_worth_it(
+    tmp_path: Path, place: str, of_the_image: bool, of_a_host: bool
+) -> None:
+    put(tmp_path / place, vmlinux())
+    cache, root = tmp_path / "cache", tmp_path / "root"
+    assert may_be_found(cache, "debian-12", root) == of_the_image
+    assert may_be_found(cache, None, root) == of_a_host

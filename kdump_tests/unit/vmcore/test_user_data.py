@@ -46,9 +46,15 @@ def test_the_kernels_own_memory_is_not_looked_into(path: Path) -> None:
     assert sought(path, dump.image) == Sought(None)
 
 
-def test_a_level_that_keeps_no_user_data_is_not_judged(path: Path) -> None:
-    dump = machine_with_users(ring(), USERS, dump_level=31)
-    assert sought(path, dump.image).unknown_because == "dump level 31 keeps no user data"
+def test_a_level_that_keeps_no_user_data_does_not_promise_it(path: Path) -> None:
+    assert sought(path, machine_with_users(ring(), USERS, dump_level=31).image) == Sought(
+        None, promised=False
+    )
+
+
+def test_a_dump_that_keeps_what_its_level_leaves_out_is_looked_through(path: Path) -> None:
+    dump = machine_with_users(ring(), USERS, dump_level=31, leaks_users=True)
+    assert sought(path, dump.image) == Sought(FIRST + 27, promised=False)
 
 
 def test_a_kernel_that_describes_no_memory_map_is_not_judged(path: Path) -> None:
