@@ -14,7 +14,8 @@ class Placement:
     """An architecture's rules, on the machine that QEMU makes of it. All sizes in bytes.
 
     ``ram_at`` is where RAM begins, ``ram_below_4g`` what of it lies below 4 GiB when there is more than
-    that, the rest beginning at 4 GiB; None where 4 GiB are no boundary. ``taken`` is room for the kernel,
+    that, the rest beginning at 4 GiB; None where 4 GiB are no boundary. Less than ``ram_divided`` lies
+    below 4 GiB as a whole, though it be more than that. ``taken`` is room for the kernel,
     its initrd and alignment, and ``first`` what is never free at the beginning. ``base_at_most``: there is
     no search, but one place for all, no higher than this.
     """
@@ -23,6 +24,7 @@ class Placement:
     align: int
     ram_at: int = 0
     ram_below_4g: int | None = None
+    ram_divided: int = 0
     default_low: int = 0
     has_cma: bool = False
     kaslr: bool = True
@@ -74,7 +76,9 @@ class Room:
     @property
     def _low(self) -> int:
         below = self.placement.ram_below_4g
-        return self.memory if below is None else min(self.memory, below)
+        if below is None or self.memory < self.placement.ram_divided:
+            return self.memory
+        return min(self.memory, below)
 
     def _fits(self, size: int, ram: int) -> Fits:
         # With KASLR the kernel may lie in the middle, and one half of the rest must be enough.
@@ -85,7 +89,8 @@ class Room:
 X86_64 = Placement(
     "x86_64",
     align=16 * MIB,  # CRASH_ALIGN
-    ram_below_4g=2 * GIB,  # QEMU's q35 (hw/i386/pc_q35.c)
+    ram_below_4g=2 * GIB,  # QEMU's q35 (hw/i386/pc_q35.c), which puts PCI above 2 GiB
+    ram_divided=0xB0000000,  # where less than that fits below the memory-mapped PCI configuration
     # max(swiotlb + 8M, 256M), and swiotlb has 64M unless told otherwise (crash_low_size_default()).
     default_low=256 * MIB,
     has_cma=True,

@@ -190,7 +190,11 @@ def test_cma_comes_on_top_in_whole_pages() -> None:
         ("1G", "8G", [(1024, 0), (1024, 256)]),
         ("960M", "8G", [(960, 0)]),
         # With the kernel in the middle of the memory above 4 GiB, neither half might do.
-        ("256M,high", "2560M", [(256, 256), (256, 0)]),
+        ("384M,high", "2816M", [(384, 256), (384, 0)]),
+        # Told by 6.1: less than 2816M lies below 4 GiB as a whole.
+        ("26M,high", "2467M", [(26, 0)]),
+        ("26M,high", "2815M", [(26, 0)]),
+        ("26M,high", "2816M", [(26, 256)]),
         ("1200M,high", "4G", [(1200, 256), (1200, 0), (0, 0)]),
         ("2G", "6G", [(2048, 256), (0, 0)]),
         # Told by 6.1 on 1073M: "No suitable area found".
