@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -45,11 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with listening(Progress()):
             status: int = options.command(options, places)
+        sys.stdout.flush()
     except KdumpVerifyError as error:
         print(f"kdump-verify: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, LabError) else 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Who read it has seen enough. The interpreter would flush once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     return status
 
 

@@ -1,6 +1,9 @@
 """kdump-verify, for what needs no guest."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +129,14 @@ def test_question_that_cannot_be_asked_is_refused(
 ) -> None:
     assert main(["expect", *words]) == 64
     assert reason in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_trouble() -> None:
+    """As with ``kdump-verify expect … | head``."""
+    asked = [sys.executable, "-m", "kdump_tests", "expect", "--crashkernel=256M", "--memory=1G"]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == ""
+    assert process.returncode == 128 + signal.SIGPIPE
