@@ -3,18 +3,16 @@
 It is a gigabyte on the way and half of one in the end, so nobody gets it without asking.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import BadInput, ImageError, LabError, NoSpace
-from kdump_tests.guest.build import confinement, keep_log
-from kdump_tests.guest.cache import locked, publish, remove_tree, require_space, staging
+from kdump_tests.errors import BadInput, ImageError
+from kdump_tests.guest.cache import locked, publish, remove_tree
 from kdump_tests.guest.image import FOLDER, Build, BuiltImage, Image
+from kdump_tests.guest.recipe import Recipe
 from kdump_tests.sizes import GIB
 from kdump_tests.steps import step
-from kdump_tests.subprocesses import run
 from kdump_tests.vmcore.debug_information import Vmlinux, build_id_of, cached
 
 # Of Debian 12's cloud kernel: a package of 283 MB, a vmlinux of 590 MB. Of a full kernel, twice that.
@@ -38,7 +36,7 @@ class DebugPackages:
             NoSpace: the cache's disk is too full.
         """
         name, build = built.image.name, _build(built.image)
-        recipe = self._recipe(built.image, build)
+        recipe = self._recipe(built, build)
         if found := self.find(built):
             return found
         until = Deadline.after(_INSTALL_SECONDS, f"the debug information of {name} is installed")
@@ -62,50 +60,39 @@ class DebugPackages:
                 remove_tree(folder)
         return gone
 
-    def _recipe(self, image: Image, build: Build) -> Path:
+    def _recipe(self, built: BuiltImage, build: Build) -> Recipe:
         # Beside the image's recipe and not in it: what is in it decides whether an image is built anew.
-        recipe = self.descriptions / "recipes" / f"{build.recipe}-debuginfo" / "fetch"
-        if not recipe.is_file():
+        name = built.image.name
+        program = self.descriptions / "recipes" / f"{build.recipe}-debuginfo" / "fetch"
+        if not program.is_file():
             raise BadInput(
-                f"{image.name}: its recipe {build.recipe!r} knows of no debug information",
-                missing=recipe,
+                f"{name}: its recipe {build.recipe!r} knows of no debug information",
+                missing=program,
                 way_out="--vmlinux PATH, where you have one",
             )
-        return recipe
+        return Recipe(
+            program=program,
+            makes=f"the debug information of {name}",
+            done="fetched",
+            space=_NEEDED_SPACE,
+            root_because="the package is unpacked by the system's own tools, which take files for root's",
+            as_root=f"kdump-verify image debuginfo {name}",
+            kept_log=self.cache / f"{name}-debuginfo.log",
+            way_out=f"where the mirror has no {_package(built).strip()} any more: "
+            f"`kdump-verify image remove {name}`, and build it anew",
+        )
 
-    def _fetch(self, built: BuiltImage, recipe: Path, suite: str, until: Deadline) -> Vmlinux:
+    def _fetch(self, built: BuiltImage, recipe: Recipe, suite: str, until: Deadline) -> Vmlinux:
         name, parent = built.image.name, self._parent(built.image.name)
-        require_space(parent, _NEEDED_SPACE, f"the debug information of {name}")
-        if os.geteuid() != 0:
-            raise ImageError(
-                f"fetching the debug information of {name} needs root",
-                reason="the package is unpacked by the system's own tools, which take files for root's",
-                way_out=f"as root: kdump-verify image debuginfo {name}",
-            )
-        with step(name, "fetching the debug information"), staging(parent) as folder:
-            log = folder / "fetch.log"
-            release, version = built.kernel_release, _version(built)
-            arguments: list[str | Path] = [suite, folder, release, version]
-            try:
-                run([*confinement(), recipe, *arguments], until, log=log)
-                build_id = build_id_of(folder / "vmlinux")
-            except LabError as error:
-                kind = NoSpace if isinstance(error, NoSpace) else ImageError
-                kept = keep_log(log, self.cache / f"{name}-debuginfo.log")
-                reasons = [error.message, error.facts.get("reason", "")]
-                way_out = (
-                    f"where the mirror has no {release} {version} any more: "
-                    f"`kdump-verify image remove {name}`, and build it anew"
-                )
-                raise kind(
-                    f"the debug information of {name} could not be fetched",
-                    **{
-                        **error.facts,
-                        "reason": ": ".join(filter(None, reasons)),
-                        "log": kept,
-                        "way_out": way_out,
-                    },
-                ) from None
+
+        def arguments(folder: Path) -> list[str | Path]:
+            return [suite, folder, built.kernel_release, _version(built)]
+
+        with (
+            step(name, "fetching the debug information"),
+            recipe.carried_out(parent, arguments, until) as folder,
+        ):
+            build_id = build_id_of(folder / "vmlinux")
             (folder / "package").write_text(_package(built))
             goal = parent / build_id
             publish(folder, goal)

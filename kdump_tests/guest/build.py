@@ -2,20 +2,19 @@
 
 import hashlib
 import json
-import os
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdump_tests.deadline import Deadline
-from kdump_tests.errors import ImageError, LabError, NoSpace
-from kdump_tests.guest.cache import locked, publish, remove_tree, require_space, staging
+from kdump_tests.errors import ImageError
+from kdump_tests.guest.cache import locked, publish, remove_tree
 from kdump_tests.guest.disk_file import DiskFile
 from kdump_tests.guest.image import FOLDER, BuiltImage, Image, names
+from kdump_tests.guest.recipe import Recipe
 from kdump_tests.sizes import GIB
 from kdump_tests.steps import step
-from kdump_tests.subprocesses import run
 
 # A tree of 400 MB, the disk made of it, downloads. Ten times the usual time lets slow mirrors pass.
 _NEEDED_SPACE = 2 * GIB
@@ -73,33 +72,25 @@ class ImageStore:
         return names(self.descriptions)
 
     def _build(self, image: Image, until: Deadline) -> BuiltImage:
-        parent = self._parent(image.name)
-        require_space(parent, _NEEDED_SPACE, f"building image {image.name}")
-        if os.geteuid() != 0:
-            raise ImageError(
-                f"building image {image.name} needs root",
-                reason="a system is bootstrapped as root, or its files would belong to somebody else",
-                way_out=f"as root: kdump-verify image build {image.name}",
-            )
-        assert image.build is not None
-        recipe = self.descriptions / "recipes" / image.build.recipe
-        with step(image.name, "building the image"), staging(parent) as folder:
-            log = folder / "build.log"
-            arguments: list[str | Path] = [
-                image.build.suite,
-                image.build.disk or "none",
-                folder,
-                *image.build.packages,
-            ]
-            try:
-                run([*confinement(), recipe / "build", *arguments], until, log=log)
-            except LabError as error:
-                kind = NoSpace if isinstance(error, NoSpace) else ImageError
-                kept = keep_log(log, self.cache / f"{image.name}-build.log")
-                raise kind(
-                    f"image {image.name} could not be built",
-                    **{"reason": error.message, **error.facts, "log": kept},
-                ) from None
+        parent, build = self._parent(image.name), image.build
+        assert build is not None
+        recipe = Recipe(
+            program=self.descriptions / "recipes" / build.recipe / "build",
+            makes=f"image {image.name}",
+            done="built",
+            space=_NEEDED_SPACE,
+            root_because="a system is bootstrapped as root, or its files would belong to somebody else",
+            as_root=f"kdump-verify image build {image.name}",
+            kept_log=self.cache / f"{image.name}-build.log",
+        )
+
+        def arguments(folder: Path) -> list[str | Path]:
+            return [build.suite, build.disk or "none", folder, *build.packages]
+
+        with (
+            step(image.name, "building the image"),
+            recipe.carried_out(parent, arguments, until) as folder,
+        ):
             manifest = _manifest(image, folder, self._recipe_digest(image))
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
             goal = parent / str(manifest["name"])
@@ -166,28 +157,3 @@ def _first_line(path: Path) -> str | None:
 
 def _built_at(built: BuiltImage) -> float:
     return (built.folder / "manifest.json").stat().st_mtime
-
-
-def keep_log(log: Path, goal: Path) -> Path:
-    """The log of what went wrong, out of a folder that is about to go; there is one even if it is empty."""
-    # Moved, as a full disk takes no copy.
-    log.replace(goal) if log.exists() else goal.touch()
-    return goal
-
-
-def confinement() -> tuple[str, ...]:
-    """A prefix under which a build dies with us, whole, and its mounts with it.
-
-    A bootstrap is a tree of processes with /proc and /dev mounted in the new system. In namespaces of
-    its own nothing of that outlives the first process, and that one is killed when we are. Where the
-    host forbids namespaces (an ordinary container) the build runs bare: it then mounts nothing either.
-    """
-    prefix = (
-        "setpriv", "--pdeathsig", "KILL", "--",
-        "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--",
-    )  # fmt: skip
-    try:
-        run([*prefix, "true"], Deadline.after(10, "namespaces are tried"))
-    except LabError:
-        return ("setpriv", "--pdeathsig", "KILL", "--")
-    return prefix

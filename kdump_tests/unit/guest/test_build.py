@@ -177,13 +177,13 @@ def test_disk_that_is_too_full_is_told_before_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "_NEEDED_SPACE", 1 << 62)
-    with pytest.raises(NoSpace, match="not enough disk space for building image story"):
+    with pytest.raises(NoSpace, match="not enough disk space for image story to be built"):
         store(tmp_path).get("story")
 
 
 def test_only_root_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(ImageError, match="building image story needs root") as refusal:
+    with pytest.raises(ImageError, match="image story can only be built as root") as refusal:
         store(tmp_path).get("story")
     assert "kdump-verify image build story" in refusal.value.facts["way out"]
 
