@@ -47,15 +47,16 @@ _CLOCK_TOLERANCE = 20.0
 class Dump:
     """What the capture left: its directory in the guest, and copies of the files here.
 
-    ``vmcore`` holds what is inside the dump, ``log_text`` the saved kernel log's text, ``account`` what the
-    stack says beside it of how the capture went; both are empty where the stack leaves no such file.
-    ``planted`` is where among user data the planted pattern was found.
+    ``vmcore`` holds what is inside the dump, ``log_text`` the saved kernel log's text, ``capture_log`` that
+    of the capture itself, ``account`` what the stack says beside it of how the capture went; they are empty
+    where the stack leaves no such file. ``planted`` is where among user data the planted pattern was found.
     """
 
     directory: DumpDirectory
     copies: tuple[tuple[SavedFile, Path], ...]
     vmcore: Vmcore
     log_text: str
+    capture_log: str
     account: str
     planted: Sought
     seconds_to_judge: float
@@ -333,11 +334,12 @@ def _take(
         begun = time.monotonic()
         inside = inspect(folder / files[artifacts.vmcore].name)
         found = find_in_user_data(inside, planted.pattern)
-        log_text, account = (
+        log_text, capture_log, account = (
             (folder / files[artifact].name).read_text(errors="replace") if artifact in files else ""
-            for artifact in (artifacts.dmesg, artifacts.account)
+            for artifact in (artifacts.dmesg, artifacts.capture_log, artifacts.account)
         )
-        return Dump(directory, copies, inside, log_text, account, found, time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        return Dump(directory, copies, inside, log_text, capture_log, account, found, seconds)
 
 
 def _found(directory: DumpDirectory, artifact: Artifact) -> SavedFile | None:

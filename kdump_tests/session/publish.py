@@ -10,8 +10,9 @@ from kdump_tests.crash.crash import Crash, Dump
 from kdump_tests.crash.words import LastWords
 from kdump_tests.crashkernel.matrix import boundaries
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
-from kdump_tests.diagnosis.trouble import troubles
+from kdump_tests.diagnosis.trouble import Trouble, troubles
 from kdump_tests.errors import KdumpVerifyError
+from kdump_tests.guest.console import Line
 from kdump_tests.guest.crashkernel_parameter import NONE, Choice, CrashkernelParameter
 from kdump_tests.guest.facts import KernelFacts, Witnesses
 from kdump_tests.guest.image import BuiltImage
@@ -21,6 +22,7 @@ from kdump_tests.report import facts, words
 from kdump_tests.stacks.stack import Phase
 from kdump_tests.vmcore.crash_utility import Session
 from kdump_tests.vmcore.judgement import NEEDS_DEBUG_INFORMATION, Judgement
+from kdump_tests.vmcore.text import printable
 
 CRASH_LOG = "crash.log"
 """Where in a guest's folder all lies that crash(8) said."""
@@ -179,18 +181,40 @@ def remarks(happened: Crash) -> tuple[facts.Note, ...]:
 
 
 def captured_but(happened: Crash) -> Iterator[facts.Finding]:
-    """What the capture complained of, whether or not it saved the dump."""
-    saved = happened.timeline.reached(Phase.DUMP_SAVED)
+    """What the capture complained of, whether or not it saved the dump: on the console, and in its own log.
+
+    The log has more than a console that is told to be quiet; what both have is told once.
+    """
+    told = set()
     for trouble in troubles(happened.capture_log):
+        told.add(trouble.signature)
         first, *_ = trouble.lines
-        means = trouble.signature.means
-        yield facts.Finding(
-            guest=happened.guest,
-            what=f"Captured, but: {means[0].lower()}{means[1:]}" if saved else means,
-            when=f"since {happened.timeline.phase_at(first)}; console line {first.number}",
-            lines=tuple(line.text for line in trouble.lines),
-            count=trouble.count,
-        )
+        when = f"since {happened.timeline.phase_at(first)}; console line {first.number}"
+        yield _captured_but(happened, trouble, when)
+    for trouble in troubles(_own_log(happened)):
+        if trouble.signature not in told:
+            yield _captured_but(
+                happened, trouble, f"line {trouble.lines[0].number} of the capture's own log"
+            )
+
+
+def _captured_but(happened: Crash, trouble: Trouble, when: str) -> facts.Finding:
+    means = trouble.signature.means
+    saved = happened.timeline.reached(Phase.DUMP_SAVED)
+    return facts.Finding(
+        guest=happened.guest,
+        what=f"Captured, but: {means[0].lower()}{means[1:]}" if saved else means,
+        when=when,
+        lines=tuple(line.text for line in trouble.lines),
+        count=trouble.count,
+    )
+
+
+def _own_log(happened: Crash) -> Iterator[Line]:
+    """Lines of a file that came with the dump: when they were written, only they themselves tell."""
+    with suppress(KdumpVerifyError):
+        for number, text in enumerate(happened.dump.capture_log.splitlines(), 1):
+            yield Line(number, 0.0, printable(text))
 
 
 def judged(happened: Crash, judgement: Judgement, report: Path) -> Iterator[facts.Analysis | facts.Finding]:

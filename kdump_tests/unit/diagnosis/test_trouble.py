@@ -44,6 +44,7 @@ def serial(tmp_path: Path) -> Iterator[Serial]:
         ("stuck", "[   60.0] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [makedumpfile:272]"),
         ("stuck", "[   21.0] rcu: INFO: rcu_preempt self-detected stall on CPU"),
         ("kernel-fault", "[    5.0] WARNING: CPU: 0 PID: 1 at kernel/workqueue.c:1 x+0x1/0x2"),
+        ("kernel-fault", "[    5.0] WARNING: kernel/workqueue.c:1 at x+0x1/0x2, CPU#0: kworker/0:1/9"),
         ("kernel-fault", "[    5.0] BUG: kernel NULL pointer dereference, address: 0000000000000000"),
         ("device-timeout", "[   95.0] systemd[1]: dev-vdb.device: Timed out waiting for device /dev/vdb."),
         (
@@ -82,6 +83,10 @@ def test_every_signature_has_its_sources_and_is_tried_here() -> None:
 )
 def test_what_every_good_capture_says_is_no_trouble(line: str) -> None:
     assert troubles(lines(line)) == ()
+
+
+def test_only_the_beginning_of_a_line_is_looked_at() -> None:
+    assert troubles(lines(f"{'x ' * 256}{DISK}")) == ()
 
 
 def test_many_lines_of_one_kind_are_one_trouble() -> None:
