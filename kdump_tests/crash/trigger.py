@@ -44,9 +44,11 @@ class Recipe:
     panic is in NMI context, where printk() only takes notes for later, and the capture kernel may start
     before that. ``not_dumped_because`` is the fault of the crash that there must be; empty where a dump must
     be left. ``crashes_in`` is the function that the backtrace of the task that panics must hold; empty where
-    none is promised.
+    no dump is. After an oops it begins where the fault was, in a function of fault_module/fault.c or one
+    that this called: oops_end() hands the registers of the fault to crash_kexec().
 
-    Words: kernel sources of 6.1, 6.12 and 7.2.
+    Words: kernel sources of 6.1, 6.12 and 7.2. Functions: backtraces of 6.1 and 6.12; the hard lockup's by
+    their sources alone.
     """
 
     words: Words
@@ -148,6 +150,7 @@ class Trigger(Enum):
             "NMI: Not continuing", after=r"Uhhuh\. NMI received for unknown reason [0-9a-f]{2} on CPU \d+"
         ),
         pull=Nmi(),
+        crashes_in="unknown_nmi_error",
         prepare="echo 1 > /proc/sys/kernel/unknown_nmi_panic",
         in_nmi=True,
     )
@@ -175,6 +178,7 @@ class Trigger(Enum):
         words=panic("Attempted to kill init! exitcode=0x00000000", after=None),
         prepare="mount --bind /bin/true /lib/systemd/systemd",
         pull=Script("exec systemctl daemon-reexec"),
+        crashes_in="do_exit",
         task="systemd",
         needs=(Need('test "$(cat /proc/1/comm)" = systemd', "its init is not systemd"),),
     )
@@ -183,6 +187,7 @@ class Trigger(Enum):
         words=oops("Oops", after=r"BUG: kernel NULL pointer dereference, address: 0000000000000000"),
         prepare="echo 1 > /proc/sys/kernel/panic_on_oops",
         pull=Fault("null_dereference"),
+        crashes_in="null_dereference",
         task="insmod",
         needs=(_UNSIGNED_MODULES,),
     )
@@ -191,6 +196,7 @@ class Trigger(Enum):
         words=oops("invalid opcode", after=r"kernel BUG at .*usercopy\.c:\d+!"),
         prepare="echo 1 > /proc/sys/kernel/panic_on_oops",
         pull=Fault("bug"),
+        crashes_in="usercopy_abort",
         task="insmod",
         needs=(_UNSIGNED_MODULES,),
     )
@@ -202,6 +208,7 @@ class Trigger(Enum):
         ),
         prepare="echo 1 > /proc/sys/kernel/panic_on_warn",
         pull=Fault("warning"),
+        crashes_in="refcount_warn_saturate",
         task="insmod",
         needs=(_UNSIGNED_MODULES,),
     )
@@ -210,6 +217,7 @@ class Trigger(Enum):
         words=oops("stack guard page", after=r"BUG: TASK stack guard page was hit at "),
         prepare="echo 1 > /proc/sys/kernel/panic_on_oops",
         pull=Fault("exhaust_stack"),
+        crashes_in="exhaust_stack",
         task="insmod",
         needs=(_UNSIGNED_MODULES,),
         in_nmi=True,
@@ -219,6 +227,7 @@ class Trigger(Enum):
         words=panic("softlockup: hung tasks", after=r"BUG: soft lockup - CPU#\d+ stuck for \d+s! \[insmod:"),
         prepare="cd /proc/sys/kernel; echo 5 > watchdog_thresh; echo 1 > softlockup_panic",
         pull=Fault("spin"),
+        crashes_in="watchdog_timer_fn",
         task="insmod",
         needs=(_UNSIGNED_MODULES,),
     )
@@ -227,6 +236,7 @@ class Trigger(Enum):
         words=panic("Hard LOCKUP", after=r"Watchdog detected hard LOCKUP on cpu \d+"),
         prepare="cd /proc/sys/kernel; echo 5 > watchdog_thresh; echo 1 > hardlockup_panic",
         pull=Fault("spin_without_interrupts"),
+        crashes_in="watchdog_overflow_callback",
         task="insmod",
         needs=(
             _UNSIGNED_MODULES,
@@ -246,6 +256,7 @@ class Trigger(Enum):
         ),
         prepare=_GRACE_PERIODS_ON_FIRST_CPU,
         pull=Fault("spin", cpu=1),
+        crashes_in="panic_on_rcu_stall",
         vcpus=2,
         needs=(_UNSIGNED_MODULES,),
     )
@@ -258,6 +269,7 @@ class Trigger(Enum):
             after=r"mce: \[Hardware Error\]: CPU 0: Machine Check Exception",
         ),
         pull=MachineCheck(bank=1, status=0xB200000000000000, global_status=0x4),
+        crashes_in="mce_panic",
         needs=(
             Need(
                 "test -d /sys/devices/system/machinecheck/machinecheck0",

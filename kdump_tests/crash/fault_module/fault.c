@@ -40,40 +40,43 @@ void usercopy_abort(const char *name, const char *detail, _Bool to_user, unsigne
 KERNEL_FUNCTION(_raw_spin_lock);
 void _raw_spin_lock(int *lock);
 
+/* A function of its own, by whose name the backtrace shows the fault. */
+#define NAMED __attribute__((noinline))
+
 static int lock, count;
 
-int null_dereference(void)
+NAMED int null_dereference(void)
 {
     __asm__ volatile("movl $0, 0");
     return 0;
 }
 
-int bug(void)
+NAMED int bug(void)
 {
     usercopy_abort("kdump-verify", "a fault that was asked for", 1, 0, 1);
     return 0;
 }
 
-int warning(void)
+NAMED int warning(void)
 {
     refcount_warn_saturate(&count, 3);
     return 0;
 }
 
-int exhaust_stack(void)
+NAMED int exhaust_stack(void)
 {
     __asm__ volatile("1: push %rax\n jmp 1b");
     return 0;
 }
 
-int spin(void)
+NAMED int spin(void)
 {
     _raw_spin_lock(&lock);
     for (;;)
         __asm__ volatile("pause");
 }
 
-int spin_without_interrupts(void)
+NAMED int spin_without_interrupts(void)
 {
     __asm__ volatile("cli");
     for (;;)

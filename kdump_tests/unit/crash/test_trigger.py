@@ -56,6 +56,12 @@ def test_only_what_must_leave_no_dump_says_why() -> None:
     assert {trigger for trigger in Trigger if not trigger.dumps} == {Trigger.UNARMED, Trigger.SECOND_PANIC}
 
 
+def test_a_function_is_promised_of_all_that_leaves_a_dump() -> None:
+    assert {trigger for trigger in Trigger if trigger.value.crashes_in} == {
+        trigger for trigger in Trigger if trigger.dumps
+    }
+
+
 def test_a_cpu_is_chosen_among_those_that_there_are() -> None:
     assert (Cpu.FIRST.among(4), Cpu.LAST.among(4)) == (0, 3)
     assert {Cpu.RANDOM.among(3) for _ in range(200)} == {0, 1, 2}
