@@ -9,16 +9,13 @@ benchmarks/TARGETS.md; what was not run again keeps its line. Exit status 1 when
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from results import PROJECT, here
+from results import PROJECT, here, keep_line, line, run_suite
 
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
@@ -112,11 +109,6 @@ class Result:
     day: str
 
     @property
-    def as_line(self) -> str:
-        """Markdown."""
-        return f"| {' | '.join(vars(self).values())} |"
-
-    @property
     def good(self) -> bool:
         """Whether it ended as it must."""
         return self.outcome.startswith(("verified", "refused", "ended as told"))
@@ -138,9 +130,9 @@ def main() -> int:
     for case in CASES:
         if case.name in options.case or not options.case:
             results.append(_run(case, case.image or options.image))
-            print(results[-1].as_line, flush=True)
+            print(line(results[-1]), flush=True)
             if options.record:
-                _record(results[-1])
+                keep_line(_TABLE, line(results[-1]), known, _head(), ["", *_without_a_word()])
     return 0 if all(result.good for result in results) else 1
 
 
@@ -161,17 +153,8 @@ def _run(case: Case, image: str) -> Result:
             arguments += ["-p", "kdump_tests.e2e.unwilling_server"]
         if any(case.ends):
             arguments += ["-p", "kdump_tests.e2e.full_disk"]
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *arguments],
-            cwd=PROJECT,
-            env={**os.environ, "KDUMP_VERIFY_UNWILLING": case.server},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_LONGEST_SECONDS,
-            check=False,
-        )
-        outcome, dump = _judged(case, done.returncode, Path(folder, "last"))
+        status = run_suite(arguments, _LONGEST_SECONDS, KDUMP_VERIFY_UNWILLING=case.server)
+        outcome, dump = _judged(case, status, Path(folder, "last"))
     return Result(
         case=case.name,
         guest=f"{image}, kdump-tools {tools['kdump-tools']}, Linux {built.kernel_release}",
@@ -219,20 +202,6 @@ def _shown(report: Path, dump: Dump) -> str:
     return f"{vmcore.format}{by}{level}, {packed}{pages}, {size}"
 
 
-def _record(result: Result) -> None:
-    """Put its line in the place of the one with the same case and guest."""
-    lines = []
-    if _TABLE.exists():
-        lines = [line for line in _TABLE.read_text().splitlines() if line.startswith("| ")][
-            1:
-        ]  # without its head
-    image = result.guest.partition(",")[0]
-    kept = [line for line in lines if not line.startswith(f"| {result.case} | {image},")]
-    order = [case.name for case in CASES]
-    rows = sorted([*kept, result.as_line], key=lambda line: (_rank(order, line), line))
-    _TABLE.write_text("\n".join([_head(), *rows, "", *_without_a_word()]) + "\n")
-
-
 def _without_a_word() -> list[str]:
     """What the suite skips by name, from the translation itself."""
     told = {line: STACKS["debian"].translate(parse_kdump_conf(line)).untranslated for line in _ASKED}
@@ -241,11 +210,6 @@ def _without_a_word() -> list[str]:
         "",
         *(f"- `{line}`: {left.reason}" for line, (left, *_) in told.items()),
     ]
-
-
-def _rank(order: list[str], line: str) -> int:
-    name = line.split("|")[1].strip()
-    return order.index(name) if name in order else len(order)
 
 
 def _head() -> str:
