@@ -111,10 +111,13 @@ def test_a_console_that_says_more_than_the_dump_is_seen() -> None:
         dump_checks.test_last_words_on_the_console_are_in_the_log_in_the_dump(ahead)
 
 
-def test_a_trigger_that_promises_no_function_is_not_judged() -> None:
-    other: Any = SimpleNamespace(trigger=Trigger.KILLED_INIT)
-    with pytest.raises(pytest.skip.Exception, match="no function is promised of killed-init"):
-        checks.test_backtrace_leads_through_what_the_trigger_does(GOOD, other)
+@pytest.mark.parametrize("trigger", [each for each in Trigger if each.dumps], ids=str)
+def test_a_backtrace_is_held_against_the_very_trigger(trigger: Trigger) -> None:
+    crash: Any = SimpleNamespace(trigger=trigger)
+    own = replace(GOOD, backtrace=(Frame("panic", ""), Frame(trigger.value.crashes_in, "")))
+    checks.test_backtrace_leads_through_what_the_trigger_does(own, crash)
+    with pytest.raises(AssertionError):
+        checks.test_backtrace_leads_through_what_the_trigger_does(replace(own, backtrace=()), crash)
 
 
 def test_a_console_that_says_nothing_is_not_judged() -> None:
