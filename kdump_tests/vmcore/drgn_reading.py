@@ -11,6 +11,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -127,13 +128,19 @@ def _in_a_module(program: drgn.Program, frame: drgn.StackFrame) -> str:
     """The function's name, as the kernel keeps it for kallsyms: no module's debug information is at hand."""
     at = frame.pc if frame.interrupted else frame.pc - 1  # after a call, which may be a function's last
     try:
-        module = address_to_module(program, at)
-        if not module or module.kallsyms.num_symtab > _MOST_SYMBOLS:
-            return ""
-        symbols = module_kallsyms(module)
+        symbols = _symbols(program, address_to_module(program, at).value_())
     except _NOT_READ:
         return ""
     return next((each.name for each in symbols if each.address <= at < each.address + each.size), "")
+
+
+@cache  # a stack leads through the same module many times
+def _symbols(program: drgn.Program, module: int) -> tuple[drgn.Symbol, ...]:
+    """Of the module whose struct lies there; none where that is 0."""
+    read = drgn.Object(program, "struct module *", module)
+    if not module or read.kallsyms.num_symtab > _MOST_SYMBOLS:
+        return ()
+    return tuple(module_kallsyms(read))
 
 
 def _tasks(program: drgn.Program) -> Iterator[Task]:
