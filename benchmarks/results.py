@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,6 +16,9 @@ from pathlib import Path
 import psutil
 
 from kdump_tests.guest.hypervisor import library_version
+from kdump_tests.report.facts import Dump
+from kdump_tests.sizes import format_size
+from kdump_tests.vmcore.inspection import inspect
 
 PROJECT = Path(__file__).parents[1]
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
@@ -62,33 +65,34 @@ def run_suite(options: Sequence[str], longest: float, **environment: str) -> int
     return done.returncode
 
 
-def line(result: object) -> str:
-    """A result as a line of a Markdown table, a cell for each field. What guests say may hold anything."""
-    cells = (str(value).replace("|", "\\|") for value in vars(result).values())
-    return f"| {' | '.join(cells)} |"
+def as_line(*cells: str) -> str:
+    """As Markdown: a line of a table, whatever stands in its cells."""
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def keep_line(path: Path, new: str, order: Sequence[str], head: str, foot: Sequence[str] = ()) -> None:
-    """Put a line into a table, in the place of the one with the same case and image.
+def enter(
+    path: Path, head: str, key: str, new: str, rank: Callable[[str], object] = str, tail: Sequence[str] = ()
+) -> None:
+    """Write a line into the table of a file, in the place of those that begin with ``key``.
 
-    These are its first cell, by which the table is in ``order``, and what the second begins with up to a
-    comma. All other lines stay; ``head`` ends with the table's own.
+    ``head`` is all that stands before the first line, ``tail`` what follows the last.
     """
-    lines: list[str] = []
-    if path.exists():
-        lines = [each for each in path.read_text().splitlines() if each.startswith("| ")][1:]
-    kept = [each for each in lines if _case_and_image(each) != _case_and_image(new)]
-
-    def rank(each: str) -> tuple[int, str]:
-        case, _ = _case_and_image(each)
-        return order.index(case) if case in order else len(order), each
-
-    path.write_text("\n".join([head, *sorted([*kept, new], key=rank), *foot]) + "\n")
+    lines = path.read_text().splitlines() if path.exists() else []
+    known = [each for each in lines if each.startswith("| ")][1:]  # without its head
+    kept = [each for each in known if not each.startswith(key)]
+    rows = sorted([*kept, new], key=lambda each: (rank(each), each))
+    path.write_text("\n".join([head, *rows, *tail]) + "\n")
 
 
-def _case_and_image(row: str) -> tuple[str, str]:
-    case, guest = row.split("|")[1:3]
-    return case.strip(), guest.partition(",")[0].strip()
+def in_words(report: Path, dump: Dump) -> str:
+    """What a dump of a report is, by its own header and memory map."""
+    vmcore = inspect(report / max(dump.files, key=lambda file: file.size).local)
+    level = "" if vmcore.dump_level is None else f", level {vmcore.dump_level}"
+    packed = ", ".join(vmcore.compression) or "not compressed"
+    by = f" in {vmcore.compressed_by}" if vmcore.compressed_by else ""
+    size = format_size(vmcore.size - vmcore.size % (1 << 20))
+    pages = f", {vmcore.memory.stored} pages of {vmcore.memory.covered}" if vmcore.memory else ""
+    return f"{vmcore.format}{by}{level}, {packed}{pages}, {size}"
 
 
 def here() -> str:

@@ -15,16 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from results import PROJECT, here, keep_line, line, run_suite
+from results import PROJECT, as_line, enter, here, in_words, run_suite
 
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.report.facts import Crash, Dump, Verdict, read_facts
 from kdump_tests.report.words import NodeId
-from kdump_tests.sizes import format_size
 from kdump_tests.stacks import STACKS
 from kdump_tests.stacks.kdump_conf import parse_kdump_conf
-from kdump_tests.vmcore.inspection import inspect
 
 _TABLE = PROJECT / "benchmarks" / "TARGETS.md"
 _LONGEST_SECONDS = 1500
@@ -109,6 +107,11 @@ class Result:
     day: str
 
     @property
+    def as_line(self) -> str:
+        """Markdown."""
+        return as_line(*vars(self).values())
+
+    @property
     def good(self) -> bool:
         """Whether it ended as it must."""
         return self.outcome.startswith(("verified", "refused", "ended as told"))
@@ -130,9 +133,9 @@ def main() -> int:
     for case in CASES:
         if case.name in options.case or not options.case:
             results.append(_run(case, case.image or options.image))
-            print(line(results[-1]), flush=True)
+            print(results[-1].as_line, flush=True)
             if options.record:
-                keep_line(_TABLE, line(results[-1]), known, _head(), ["", *_without_a_word()])
+                _record(results[-1])
     return 0 if all(result.good for result in results) else 1
 
 
@@ -174,7 +177,7 @@ def _judged(case: Case, status: int, report: Path) -> tuple[str, str]:
     failed = [verdict for verdict in verdicts if verdict.outcome in {"failed", "error"}]
     names = [NodeId.parse(verdict.test).function for verdict in failed]
     dumps = [fact for fact in told if isinstance(fact, Dump)]
-    shown = _shown(report, dumps[0]) if dumps else ""
+    shown = in_words(report, dumps[0]) if dumps else ""
     if any(case.ends):
         words, seen = case.ends
         (crash,) = (fact for fact in told if isinstance(fact, Crash))
@@ -192,14 +195,18 @@ def _judged(case: Case, status: int, report: Path) -> tuple[str, str]:
     return f"FAILED: {', '.join(names) or f'exit status {status}'}", shown
 
 
-def _shown(report: Path, dump: Dump) -> str:
-    vmcore = inspect(report / max(dump.files, key=lambda file: file.size).local)
-    level = "" if vmcore.dump_level is None else f", level {vmcore.dump_level}"
-    packed = ", ".join(vmcore.compression) or "not compressed"
-    by = f" in {vmcore.compressed_by}" if vmcore.compressed_by else ""
-    size = format_size(vmcore.size - vmcore.size % (1 << 20))
-    pages = f", {vmcore.memory.stored} pages of {vmcore.memory.covered}" if vmcore.memory else ""
-    return f"{vmcore.format}{by}{level}, {packed}{pages}, {size}"
+def _record(result: Result) -> None:
+    """Put its line in the place of the one with the same case and guest."""
+    order = [case.name for case in CASES]
+    image = result.guest.partition(",")[0]
+    enter(
+        _TABLE,
+        _head(),
+        f"| {result.case} | {image},",
+        result.as_line,
+        lambda each: _rank(order, each),
+        ["", *_without_a_word()],
+    )
 
 
 def _without_a_word() -> list[str]:
@@ -210,6 +217,11 @@ def _without_a_word() -> list[str]:
         "",
         *(f"- `{line}`: {left.reason}" for line, (left, *_) in told.items()),
     ]
+
+
+def _rank(order: list[str], line: str) -> int:
+    name = line.split("|")[1].strip()
+    return order.index(name) if name in order else len(order)
 
 
 def _head() -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from results import PROJECT, keep_line, line, run_suite
+from results import PROJECT, as_line, enter, run_suite
 
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.report.facts import (
@@ -59,6 +59,11 @@ class Result:
     day: str
 
     @property
+    def as_line(self) -> str:
+        """Markdown."""
+        return as_line(*vars(self).values())
+
+    @property
     def good(self) -> bool:
         """Whether it ended as it must, or cannot be there."""
         return self.outcome.startswith(("proven", "no dump", "skipped"))
@@ -76,9 +81,10 @@ def main() -> int:
     results = []
     for result in _read(options.report) if options.report else _run(options.image or _IMAGES):
         results.append(result)
-        print(line(result), flush=True)
+        print(result.as_line, flush=True)
         if options.record:
-            keep_line(_TABLE, line(result), list(_TRIGGERS), _head())
+            image = result.guest.partition(",")[0]
+            enter(_TABLE, _head(), f"| {result.trigger} | {image},", result.as_line, _rank)
     return 0 if results and all(result.good for result in results) else 1
 
 
@@ -159,6 +165,10 @@ def _outcome(checks: list[Verdict], crash: Crash | None, dumps: list[Dump]) -> s
     if [dump.complete for dump in dumps] == [True]:
         return f"proven: {passed} checks"
     return "FAILED: no complete vmcore, and no check says so"
+
+
+def _rank(line: str) -> int:
+    return list(_TRIGGERS).index(line.split("|")[1].strip())
 
 
 def _head() -> str:

@@ -364,6 +364,8 @@ class Plan(Strict):
             "stack": self.stack.name if self.stack else "whichever it has",
             "firmware": self.firmware or "",
             "kernel": str(self.kernel or ""),
+            "modules": str(self.modules or ""),
+            "initrd": str(self.initrd or ""),
             "memory tiers": ", ".join(map(format_size, self.memory)),
             "crashkernel": self.crashkernel,
             "policy": self.policy or "",

@@ -1,9 +1,11 @@
 """One crash, from a healthy machine to the facts a verdict needs."""
 
+import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import dropwhile
 from pathlib import Path
 
@@ -36,6 +38,8 @@ _PULL_SECONDS = 10.0
 _FETCH_SECONDS = 600.0
 # Filling a memory takes the longest; of the reference machine.
 _PREPARE_SECONDS = 180.0
+# For a line of the kernel's to come over a serial line, and what stands between that and us.
+_CONSOLE_SECONDS = 30.0
 # Of a log of the capture's own, in bytes: some tens of KiB as a rule.
 _LARGEST_LOG = 16 * MIB
 # Between the question for the guest's time and the trigger lie two commands, the answer is in whole
@@ -158,17 +162,23 @@ def crash_guest(
     before = stack.dumps(keeper.shell, keeper.command_deadline())
     _prepare(guest, trigger)
     guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
+    printed = guest.console.end
     planted = plant(guest)
     running = services(guest)  # and whoever holds what was planted
     keeper.has_file_port()  # asked now, not while a verdict is waited for
     cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
+    blind = _blind_because(guest, planted, printed)
     with step(guest.name, f"crashing by {trigger}"):
-        if guest.has_console:
-            timeline = _panic(guest, stack, trigger, cpu)
+        start, begun = guest.console.end, time.monotonic()
+        _pull(guest, trigger, cpu)
+        if not blind:
+            timeline = _watch(guest, stack, trigger, start, begun)
             boot_id_after, new, dump = _harvest(guest, keeper, stack, before, timeline, planted)
-        else:
-            timeline, boot_id_after, new, dump = _panic_unseen(
-                guest, stack, trigger, cpu, before, planted, kernel.boot_id
+            if not guest.watched:
+                blind = "its console ended before the machine was back"
+        if blind:
+            timeline, boot_id_after, new, dump = _look_afterwards(
+                guest, stack, trigger, blind, before, planted, kernel.boot_id, begun
             )
     return Crash(
         guest=guest.name,
@@ -205,23 +215,38 @@ def _pull(guest: Guest, trigger: Trigger, cpu: int | None) -> None:
     guest.shell.close()
 
 
-def _panic_unseen(
+def _blind_because(guest: Guest, planted: Planted, start: int) -> str:
+    """Why its console will not tell of a crash; empty where it will.
+
+    A kernel that was told to be quiet, or writes to another console, dies and captures without a word.
+    """
+    if not guest.watched:
+        return "its console has ended" if guest.has_console else "there is no console"
+    until = guest.deadline(_CONSOLE_SECONDS, "what its kernel says comes to its console")
+    try:
+        guest.console.expect(re.compile(re.escape(planted.nonce)), start, until)
+    except DeadlineExpired:
+        return "its console shows nothing of what its kernel says"
+    return "" if guest.watched else "its console has ended"
+
+
+def _look_afterwards(
     guest: Guest,
     stack: Stack,
     trigger: Trigger,
-    cpu: int | None,
+    blind: str,
     before: tuple[DumpDirectory, ...],
     planted: Planted,
     boot_id: str,
+    begun: float,
 ) -> tuple[Timeline, str | None, tuple[DumpDirectory, ...], Dump | KdumpVerifyError]:
-    """A crash without a console: what it left tells of its phases, once the machine is back."""
-    begun = time.monotonic()
-    _pull(guest, trigger, cpu)
+    """A crash that no console tells of: what it left tells of its phases, once the machine is back."""
+    unwatched = partial(unseen, because=blind)
     try:
         after = guest.come_back(boot_id)
     except GuestNotReached as error:
         gone = Fault(f"the machine did not come back: {error.message}", None, fatal=True)
-        lost = unseen([(Phase.TRIGGERED, "nothing answers any more")], time.monotonic() - begun, (gone,))
+        lost = unwatched([(Phase.TRIGGERED, "nothing answers any more")], time.monotonic() - begun, (gone,))
         answer = (
             error if isinstance(error, HostKeyChanged) else lost.failure("the machine did not come back")
         )
@@ -230,11 +255,11 @@ def _panic_unseen(
     new = _new_dumps(guest, stack, before)
     proofs = [(Phase.TRIGGERED, "the machine stopped"), (Phase.REBOOTED, f"boot {after} after {boot_id}")]
     try:
-        dump = _take(guest, guest, stack, new, unseen(proofs, seconds, ()), planted)
+        dump = _take(guest, guest, stack, new, unwatched(proofs, seconds, ()), planted)
     except KdumpVerifyError as error:
         nothing = Fault("nothing that was left proves a capture", None)
-        return unseen(proofs, seconds, () if new else (nothing,)), after, new, error
-    return unseen(_proofs(dump, trigger, proofs), seconds, ()), after, new, dump
+        return unwatched(proofs, seconds, () if new else (nothing,)), after, new, error
+    return unwatched(_proofs(dump, trigger, proofs), seconds, ()), after, new, dump
 
 
 def _proofs(dump: Dump, trigger: Trigger, known: list[tuple[Phase, str]]) -> list[tuple[Phase, str]]:
@@ -252,13 +277,11 @@ def _proofs(dump: Dump, trigger: Trigger, known: list[tuple[Phase, str]]) -> lis
     return sorted([*known, *(each for each in found if each[1])], key=lambda each: each[0].rank)
 
 
-def _panic(guest: Guest, stack: Stack, trigger: Trigger, cpu: int | None) -> Timeline:
-    start, begun = guest.console.end, time.monotonic()
-    _pull(guest, trigger, cpu)
+def _watch(guest: Guest, stack: Stack, trigger: Trigger, start: int, begun: float) -> Timeline:
     recipe = trigger.value
     reader = Reader(stack.markers, recipe.words, begun, ends_with=stack.ends_with, unheard=recipe.in_nmi)
     timeline = read_timeline(guest.console, start, reader, guest.deadline)
-    if not timeline.events:
+    if not timeline.events and guest.watched:
         raise GuestLost(f"{guest.name}: the trigger {trigger} did nothing", **guest.whereabouts())
     return timeline
 

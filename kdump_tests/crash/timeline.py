@@ -172,8 +172,10 @@ class Timeline:
         )
 
 
-def unseen(events: Sequence[tuple[Phase, str]], seconds: float, faults: tuple[Fault, ...]) -> Timeline:
-    """A crash that nobody watched: the phases that what it left proves, each with the proof.
+def unseen(
+    events: Sequence[tuple[Phase, str]], seconds: float, faults: tuple[Fault, ...], because: str
+) -> Timeline:
+    """A crash that nobody could watch ``because``: the phases that what it left proves, each with the proof.
 
     The panic comes as the trigger is pulled; of all later phases it is only known that they were
     reached when ``seconds`` had passed.
@@ -183,7 +185,7 @@ def unseen(events: Sequence[tuple[Phase, str]], seconds: float, faults: tuple[Fa
         Event(phase, 0.0 if phase.rank <= Phase.PANIC.rank else seconds, Line(0, now, proof))
         for phase, proof in events
     )
-    return Timeline(told, faults, None, "", "", witness="what the crash left, as there is no console")
+    return Timeline(told, faults, None, "", "", witness=f"what the crash left, as {because}")
 
 
 class Reader:

@@ -96,6 +96,47 @@ def test_host_is_refused_under_another_name_and_crashed_under_its_own_then_left_
     assert "kdump-verify" not in guest.shell.run("ls", "/var/tmp", until=guest.command_deadline())  # noqa: S108
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("circumstances", "ends", "reached"),
+    [([], 0, "dump saved"), (["-p", "kdump_tests.e2e.full_disk"], 1, "dump started")],
+    ids=["saved", "disk-full"],
+)
+def test_phases_come_from_the_hosts_console_and_it_is_left_as_it_was_also_after_a_failure(
+    somebodys: Somebodys, circumstances: list[str], ends: int, reached: str
+) -> None:
+    guest = somebodys.guest
+    configuration, boot = guest.read(_CONFIGURATION), guest.boot_id()
+    run = somebodys.verified(
+        "--allow-crash=kdump-guest", f"--console=tail --lines=+1 --follow=name {guest.console.record}",
+        "--stack=debian", "--kdump-setting=MAKEDUMP_ARGS=-c -d 17", "--patience=4", *circumstances,
+    )  # fmt: skip
+    assert run.exit_status == ends, run.output
+    (crash,) = (fact for fact in run.facts if isinstance(fact, Crash))
+    phases = {phase.name: phase.line for phase in crash.phases}
+    assert "elfcorehdr=" in phases["capture kernel started"]  # its own words, which no artifact has
+    assert [name for name in phases if name in {"dump started", "dump saved"}][-1] == reached
+    assert crash.boot_id_after not in {None, boot}
+    assert somebodys.again() == crash.boot_id_after
+    assert guest.read(_CONFIGURATION) == configuration
+    assert guest.read("/sys/kernel/kexec_crash_loaded").strip() == "1"
+    assert "kdump-verify" not in guest.shell.run("ls", "/var/tmp", until=guest.command_deadline())  # noqa: S108
+
+
+@pytest.mark.long
+def test_console_that_ends_in_the_middle_of_a_crash_is_not_taken_for_the_machines_end(
+    somebodys: Somebodys,
+) -> None:
+    record = somebodys.guest.console.record
+    until_panic = f"sh -c 'tail --lines=+1 --follow=name {record} | sed --unbuffered /Kernel.panic/q'"
+    run = somebodys.verified("--allow-crash=kdump-guest", f"--console={until_panic}", "--patience=4")
+    assert run.exit_status == 0, run.output
+    (crash,) = (fact for fact in run.facts if isinstance(fact, Crash))
+    assert crash.phases[-1].name == "rebooted"
+    told = run.verdicts["test_machine_ends_as_it_was_told"]
+    assert "its console ended before the machine was back" in told.message
+
+
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A machine without kdump, as which this one answers; and the home of a user who knows it."""

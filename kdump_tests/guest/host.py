@@ -7,7 +7,7 @@ stops it before its own hostname was spelled out.
 import re
 import shlex
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,10 +178,12 @@ def _copy(child: "pexpect.spawn[bytes]", record: Path, console: Console) -> None
 
 
 @contextmanager
-def kept(shell: Shell, files: Sequence[str], name: str, until: Deadline) -> Iterator[None]:
+def kept(
+    shell: Shell, files: Sequence[str], name: str, until: Deadline, back: Callable[[], Deadline]
+) -> Iterator[None]:
     """Save a host's files beside them first, and put them back afterwards. ``name`` tells runs apart.
 
-    The archive stays on the host for as long as they are not back.
+    The archive stays on the host for as long as they are not back. ``back`` gives the host time to return.
 
     Raises:
         LabError: they could not be saved, so nothing was begun, or not be put back; says where they lie.
@@ -191,10 +193,10 @@ def kept(shell: Shell, files: Sequence[str], name: str, until: Deadline) -> Iter
     try:
         yield
     finally:
-        back = Deadline.after(_RESTORE_SECONDS, "the host's configuration is put back")
+        end = back()
         try:
-            shell.connect(back, lambda: None)
-            shell.run("sh", "-c", _RESTORE, "restore", archive, until=back)
+            shell.connect(end, lambda: None)
+            shell.run("sh", "-c", _RESTORE, "restore", archive, *files, until=end)
         except LabError as error:
             raise LabError(
                 "the host's configuration could not be put back",
@@ -204,7 +206,6 @@ def kept(shell: Shell, files: Sequence[str], name: str, until: Deadline) -> Iter
             ) from error
 
 
-_RESTORE_SECONDS = 600.0
 _SAVE = """
 set -e
 umask 077
@@ -215,4 +216,15 @@ for file; do
     if [ -e "$file" ]; then echo "${file#/}"; fi
 done | tar -C / --create --file="$archive" --files-from=-
 """
-_RESTORE = 'set -e; tar -C / --extract --file="$1"; sync; rm -- "$1"'
+# Over what is there: on a disk that a dump has filled, a new file could not be made in its place.
+_RESTORE = """
+set -e
+archive=$1
+shift
+tar -C / --extract --overwrite --file="$archive"
+for file; do
+    if ! tar --list --file="$archive" | grep -qxF -e "${file#/}"; then rm -f -- "$file"; fi
+done
+sync
+rm -- "$archive"
+"""

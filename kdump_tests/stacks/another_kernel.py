@@ -35,12 +35,17 @@ _MAKE_SECONDS = 1800.0
 _INITRD_SECONDS = 900.0
 _LARGEST_INITRD = 1 << 30
 # Found by what a system has: initramfs-tools, or dracut. kdump-tools makes its own initrd as kernels are
-# installed; where its hook is not there, kdump makes it as it starts.
+# installed; where its hook is not there, kdump makes it as it starts. mkinitramfs packs by what the kernel's
+# configuration says that it unpacks, and by nothing without one: gzip is what usr/Kconfig says by default.
+# kdump-config makes its initrd anew where it has no record of the settings that it was made with
+# (check_sysctl_change() of 1.8.1), a minute of every boot.
 _TAKE = """
 set -e
 release=$1
 tar --directory=/ --extract --no-same-owner --file="/dev/disk/by-id/virtio-$2"
 depmod "$release"
+config="/boot/config-$release"
+if [ ! -e "$config" ]; then echo "CONFIG_RD_GZIP=y" > "$config"; fi
 if [ ! -e "/boot/initrd.img-$release" ]; then
     if command -v update-initramfs > /dev/null; then
         update-initramfs -c -k "$release"
@@ -50,6 +55,7 @@ if [ ! -e "/boot/initrd.img-$release" ]; then
 fi
 hook=/etc/kernel/postinst.d/kdump-tools
 if [ -x "$hook" ]; then "$hook" "$release"; fi
+if [ -e /etc/kdump/sysctl.conf ]; then cp /etc/kdump/sysctl.conf "/var/lib/kdump/latest_sysctls-$release"; fi
 sync
 """
 
@@ -166,7 +172,8 @@ def _archive(files: KernelFiles) -> Iterator[Path]:
     release = files.release
     with TemporaryDirectory(prefix="kdump-verify-") as name:
         folder = Path(name)
-        modules = _modules(_unpacked(files.modules, folder / "given"), release)
+        given = _unpacked(files.modules, folder / "given")
+        modules = _modules(given, release)
         if modules is None:
             raise BadInput(
                 f"--modules {files.modules} has no modules of {release}",
@@ -175,6 +182,8 @@ def _archive(files: KernelFiles) -> Iterator[Path]:
             )
         with tarfile.open(folder / "kernel.tar", "w") as archive:
             archive.add(files.kernel.resolve(), f"boot/vmlinuz-{release}", filter=_as_roots)
+            if config := _config(files.kernel.resolve(), given, modules):
+                archive.add(config, f"boot/config-{release}", filter=_as_roots)
             if files.initrd:
                 archive.add(files.initrd.resolve(), f"boot/initrd.img-{release}", filter=_as_roots)
             archive.add(modules, f"usr/lib/modules/{release}", filter=_as_roots)
@@ -192,6 +201,14 @@ def _modules(given: Path, release: str) -> Path | None:
     """The folder of that release's modules; a package may have it below /usr."""
     found = (given / above / "lib/modules" / release for above in ("", "usr"))
     return next((folder for folder in found if folder.is_dir() and not folder.is_symlink()), None)
+
+
+def _config(kernel: Path, given: Path, modules: Path) -> Path | None:
+    """The kernel's configuration: in its package, beside its modules or itself, or where it was built."""
+    name = f"config-{modules.name}"
+    beside = (given / "boot" / name, modules / "config", modules / "build/.config", kernel.with_name(name))
+    tree = kernel.parents[3] / ".config" if kernel.match("arch/*/boot/*") else None
+    return next((path for path in (*beside, tree) if path and path.is_file()), None)
 
 
 def _unpacked(given: Path, folder: Path) -> Path:

@@ -193,7 +193,10 @@ class Debian:
 
     def install(self, shell: Shell, until: Deadline) -> None:
         """kdump-tools, which is armed from the next boot on, as its snippet for GRUB says."""
-        quietly = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet")
+        # Descriptions are as long as all else of the lists, and nobody reads them here.
+        quietly = (
+            "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--option=Acquire::Languages=none"
+        )  # fmt: skip
         shell.run(*quietly, "update", until=until)
         shell.run(*quietly, "install", "--yes", "kdump-tools", until=until)
 

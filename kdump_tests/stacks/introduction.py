@@ -68,12 +68,12 @@ def introduce(
     with locked(cache / "locks" / f"introduced {goal.parent.name}.lock", until):
         if known := introduced(image, stack, cache):
             return known
-        with staging(goal.parent) as new, _entered(lab, spec, image, folder) as guest:
-            _meet(guest, image, stacks, stack, new)
-            # Of disks that were brought under this name before, or of this one before it was changed.
-            for old in goal.parent.glob("*/" + _RECORD):
-                if old.parent != new:
-                    remove_tree(old.parent)
+        with staging(goal.parent) as new:
+            outlived = tuple(_outlived(goal.parent, image.disk))
+            with _entered(lab, spec, image, folder) as guest:
+                _meet(guest, image, stacks, stack, new)
+            for old in outlived:
+                remove_tree(old)
             publish(new, goal)
     known = introduced(image, stack, cache)
     assert known
@@ -106,6 +106,7 @@ def _meet(guest: Guest, image: BuiltImage, stacks: Mapping[str, Stack], asked: s
         "kernel_release": kernel_release(copy.read_bytes()),
         "crashkernel": stack.own_crashkernel(guest.shell, guest.command_deadline()),
         "size": image.disk_size,
+        "disk": str(image.disk),
     }
     with step(guest.name, "shutting down, to be kept"):
         guest.power_off()
@@ -164,6 +165,17 @@ def _copy_kernel(guest: Guest, new: Path) -> Path:
         raise ImageError(f"{guest.name}: {path} is no kernel", size=said[:40])
     guest.fetch([Copy(path, new / KERNEL_COPY, int(said))], guest.deadline(120, f"{path} is copied"))
     return new / KERNEL_COPY
+
+
+def _outlived(folder: Path, disk: Path) -> Iterator[Path]:
+    """What was kept of this disk before it was changed, and of disks that are gone.
+
+    Not of others that bear the same name: guests of theirs may run.
+    """
+    for record in folder.glob(f"*/{_RECORD}"):
+        of = Path(json.loads(record.read_text()).get("disk", disk))
+        if of == disk or not of.exists():
+            yield record.parent
 
 
 def _folder(image: BuiltImage, stack: str, cache: Path) -> Path:

@@ -10,7 +10,7 @@ from kdump_tests.errors import BadInput
 from kdump_tests.guest.accelerator import Accelerator
 from kdump_tests.guest.host import Address, Consent, console_by, kept
 from kdump_tests.guest.image import BuiltImage, Image
-from kdump_tests.guest.machine import Guest
+from kdump_tests.guest.machine import COME_BACK_SECONDS, Guest
 from kdump_tests.guest.shell import Shell
 from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import KIB, MIB
@@ -72,7 +72,7 @@ def visited(
         console = ends.enter_context(console_by(host.console, folder / "console.log"))
         if changes:
             ends.callback(lambda: _settled(shell, stack, host))
-            ends.enter_context(kept(shell, stack.files, run_id, until))
+            ends.enter_context(kept(shell, stack.files, run_id, until, lambda: _back(host)))
         yield (
             Guest(
                 name=spec.name,
@@ -89,6 +89,10 @@ def visited(
             ),
             stack,
         )
+
+
+def _back(host: Host) -> Deadline:
+    return host.accelerator.deadline(COME_BACK_SECONDS, "the host is back, and its configuration with it")
 
 
 def _settled(shell: Shell, stack: Stack, host: Host) -> None:

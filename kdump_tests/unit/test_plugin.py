@@ -5,8 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+
+from kdump_tests.plugin import Laboratory
 
 Pytest = Callable[..., subprocess.CompletedProcess[str]]
 PROJECT = Path(__file__).parents[2]
@@ -105,3 +108,27 @@ def pytest_collection_finish():
     )  # fmt: skip
     assert run.returncode == 2, run.stdout + run.stderr
     assert "Interruption: SIGTERM" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("booted_with", "told", "again"),
+    [
+        ("1G-:256M", "1G-:256M", False),
+        ("1G-:256M", None, True),
+        ("128M", "1G-:256M", True),
+        (None, None, True),
+    ],
+)
+def test_machine_is_booted_again_unless_it_booted_with_the_value_that_is_there_for_good(
+    monkeypatch: pytest.MonkeyPatch, booted_with: str | None, told: str | None, *, again: bool
+) -> None:
+    guest, stack = Mock(), Mock()
+    guest.spec.crashkernel = "1G-:256M"
+    stack.boot_loader.return_value.reserved.return_value = told
+    before = f"BOOT_IMAGE=/vmlinuz ro{'' if booted_with is None else f' crashkernel={booted_with}'}"
+    guest.read.side_effect = [before, "BOOT_IMAGE=/vmlinuz ro crashkernel=1G-:256M"]
+    monkeypatch.setattr(Laboratory, "stack_of", lambda *_: stack)
+    laboratory = Laboratory(Mock(), Mock(), None, Mock(), {}, None)
+    laboratory._reserve(guest)
+    assert stack.boot_loader.return_value.reserve.called is again
+    assert guest.reboot.called is again

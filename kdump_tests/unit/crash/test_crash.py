@@ -1,21 +1,26 @@
 """What a crash says of itself: by its console, else by the dump's own log, and else nothing at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
-from kdump_tests.crash.crash import Crash, Dump
+from kdump_tests.crash.crash import Crash, Dump, _blind_because
 from kdump_tests.crash.planted import Planted
 from kdump_tests.crash.timeline import Timeline
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.errors import BadDump, CaptureFailed
+from kdump_tests.guest.accelerator import Accelerator
+from kdump_tests.guest.console import Console
 from kdump_tests.guest.facts import KernelFacts
+from kdump_tests.guest.machine import Guest
 from kdump_tests.vmcore.analysis import CrashedTask
 
 NONCE = "kdump-verify nonce 69de8ce9"
+PLANTED = Planted(NONCE, b"", 300, 58.0)
 PANIC = (
     "[   60.1] Uhhuh. NMI received for unknown reason 30 on CPU 0.",
     "[   60.1] Kernel panic - not syncing: NMI: Not continuing",
@@ -29,7 +34,7 @@ def crash(spoken: Sequence[str], dump: Any) -> Crash:
         trigger=Trigger.NMI,
         cpu=None,
         kernel=KernelFacts("6.1.0", "00", "", "b1"),
-        planted=Planted(NONCE, b"", 300, 58.0),
+        planted=PLANTED,
         guest_time=0,
         services=(),
         capture_log=(),
@@ -74,3 +79,34 @@ def test_a_log_without_this_crashs_panic_passes_for_nothing(log: tuple[str, ...]
 def test_another_panic_is_not_the_one_that_was_asked_for() -> None:
     other = "[   60.1] Kernel panic - not syncing: Fatal exception in interrupt"
     assert not crash((), with_log(NONCE, other)).said.are(Trigger.NMI.value.words)
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Iterator[Mock]:
+    """A machine of somebody's, as far as its console goes."""
+    console = Console(tmp_path / "console.log")
+    guest = Mock(spec=Guest, console=console, has_console=True, root_disk=None)
+    type(guest).watched = Guest.watched
+    guest.deadline = Accelerator("host", "a story", 1.0).deadline
+    yield guest
+    console.close()
+
+
+def test_console_that_shows_what_the_kernel_says_will_tell_of_its_crash(guest: Mock) -> None:
+    with guest.console.record.open("a") as record:
+        record.write(f"[   12.0] {PLANTED.nonce}\n")
+    assert _blind_because(guest, PLANTED, 0) == ""
+
+
+def test_console_of_a_quiet_kernel_or_of_another_machine_will_not(guest: Mock) -> None:
+    with guest.console.record.open("a") as record:
+        record.write("[   12.0] kdump-verify nonce of yesterday\nlogin: ")
+    guest.deadline = Accelerator("host", "so fast that 30 seconds are none", 0.001).deadline
+    assert "shows nothing of what its kernel says" in _blind_because(guest, PLANTED, 0)
+
+
+def test_console_that_has_ended_will_not_and_where_there_is_none_that_is_said(guest: Mock) -> None:
+    guest.console.machine_ended()
+    assert _blind_because(guest, PLANTED, 0) == "its console has ended"
+    guest.has_console = False
+    assert _blind_because(guest, PLANTED, 0) == "there is no console"

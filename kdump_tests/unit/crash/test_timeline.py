@@ -338,10 +338,10 @@ def test_a_crash_that_nobody_watched_says_by_whom_its_phases_are_told() -> None:
         (Phase.PANIC, "Kernel panic - not syncing: sysrq triggered crash"),
         (Phase.REBOOTED, "boot b after a"),
     ]
-    timeline = unseen(proofs, 77.0, (Fault("nothing that was left proves a capture", None),))
+    timeline = unseen(proofs, 77.0, (Fault("nothing that was left proves a capture", None),), "it is dark")
     assert [event.seconds for event in timeline.events] == [0.0, 0.0, 77.0]
     timeline.require(Phase.REBOOTED)
     assert not timeline.watched
     facts = failure(timeline, Phase.DUMP_SAVED).facts
-    assert facts["phases by"] == "what the crash left, as there is no console"
+    assert facts["phases by"] == "what the crash left, as it is dark"
     assert "console" not in facts

@@ -133,14 +133,16 @@ def test_configuration_is_put_back_as_it_was_also_after_a_failure(tmp_path: Path
     name = tmp_path.name
 
     def fail(shell: Shell) -> None:
-        with kept(shell, [str(file), str(tmp_path / "not there")], name, soon()):
+        with kept(shell, [str(file), str(tmp_path / "not there")], name, soon(), soon):
             file.write_text("changed\n")
+            (tmp_path / "not there").write_text("made\n")
             shell.close()  # as after a crash
             raise ZeroDivisionError
 
     with entered(execute, tmp_path) as shell, pytest.raises(ZeroDivisionError):
         fail(shell)
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("USE_KDUMP=1\n", 0o640)
+    assert not (tmp_path / "not there").exists()
     assert not Path(f"/var/tmp/kdump-verify-{name}.tar").exists()  # noqa: S108
 
 
@@ -149,7 +151,7 @@ def test_configuration_that_cannot_be_put_back_is_told_with_its_place(tmp_path: 
     file.write_text("USE_KDUMP=1\n")
 
     def spoil(shell: Shell) -> None:
-        with kept(shell, [str(file)], tmp_path.name, soon()):
+        with kept(shell, [str(file)], tmp_path.name, soon(), soon):
             archive.write_bytes(b"no archive")
 
     with entered(execute, tmp_path) as shell, pytest.raises(LabError, match="not be put back") as failure:

@@ -1,7 +1,7 @@
 """Cold or forked: what a lab does for a spec when all goes well, and when something does not."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -10,6 +10,7 @@ import pytest
 
 from kdump_tests.errors import GuestNotReached, HypervisorError, NoSpace
 from kdump_tests.guest.accelerator import Accelerator
+from kdump_tests.guest.image import Boot, BuiltImage
 from kdump_tests.guest.keys import KeyPair
 from kdump_tests.guest.lab import Lab
 from kdump_tests.guest.machine import Origin
@@ -64,8 +65,8 @@ class Story:
         self.settled.append(guest)
         return self.is_armed
 
-    def guest(self) -> Any:
-        with self.lab.guest(SPEC, built_image(), Path("/nowhere"), self.armed) as guest:
+    def guest(self, spec: GuestSpec = SPEC, image: BuiltImage | None = None) -> Any:
+        with self.lab.guest(spec, image or built_image(), Path("/nowhere"), self.armed) as guest:
             return guest
 
     @property
@@ -88,6 +89,15 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
     monkeypatch.setattr("kdump_tests.guest.lab.digest", lambda _made_of: "key")
     monkeypatch.setattr("kdump_tests.guest.lab.require_space", lambda *_: None)
     return story
+
+
+def test_machine_that_starts_by_uefi_is_not_saved_as_libvirt_would_die_of_its_state(story: Story) -> None:
+    image = built_image()
+    by_itself = replace(image, image=image.image.model_copy(update={"boot": Boot(), "stack": "auto"}))
+    guest = story.guest(replace(SPEC, firmware="uefi"), by_itself)
+    assert (guest.origin, guest.origin_because) == (Origin.COLD_BOOT, "it starts by UEFI")
+    assert story.settled == [guest]
+    assert not story.kept
 
 
 def test_first_guest_boots_cold_once_and_all_are_forks(story: Story) -> None:

@@ -150,6 +150,21 @@ def test_machine_that_is_gone_is_not_alive(guest: Guest) -> None:
         guest.require_alive()
 
 
+def test_console_of_anothers_machine_may_end_before_the_machine(guest: Guest) -> None:
+    guest.root_disk = None
+    assert guest.watched
+    guest.console.close()
+    guest.require_alive()
+    assert not guest.watched
+
+
+def test_machine_of_ours_that_is_gone_is_not_waited_for(guest: Guest) -> None:
+    answers(guest, GuestLost("nobody there"))
+    guest.console.close()
+    with pytest.raises(GuestLost, match="QEMU ended"):
+        guest.come_back("before")
+
+
 @pytest.mark.parametrize(("status", "way"), [(0, "files"), (1, "shell")])
 def test_file_takes_the_fast_way_where_there_is_one(
     guest: Guest, shell: NonCallableMock, status: int, way: str

@@ -68,6 +68,36 @@ def test_initrd_goes_along(tmp_path: Path, kernel: Path) -> None:
         assert f"boot/initrd.img-{RELEASE}" in archive.getnames()
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"given/boot/config-{RELEASE}",
+        f"given/lib/modules/{RELEASE}/config",
+        f"given/lib/modules/{RELEASE}/build/.config",
+        f"linux/arch/x86/boot/config-{RELEASE}",
+        "linux/.config",
+    ],
+)
+def test_configuration_goes_along_from_where_a_build_or_a_package_has_it(
+    tmp_path: Path, kernel: Path, place: str
+) -> None:
+    built = tmp_path / "linux/arch/x86/boot/bzImage"
+    built.parent.mkdir(parents=True)
+    kernel.rename(built)
+    modules = tmp_path / "given/lib/modules" / RELEASE
+    modules.mkdir(parents=True)
+    config = tmp_path / place
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("CONFIG_RD_ZSTD=y\n")
+    with (
+        another_kernel._archive(KernelFiles(built, None, tmp_path / "given")) as path,
+        tarfile.open(path) as archive,
+    ):
+        packed = archive.extractfile(f"boot/config-{RELEASE}")
+        assert packed
+        assert packed.read() == b"CONFIG_RD_ZSTD=y\n"
+
+
 def test_modules_of_another_kernel_are_refused(tmp_path: Path, kernel: Path) -> None:
     files = KernelFiles(kernel, None, folder(tmp_path / "given", release="6.98.0-mine"))
     with pytest.raises(BadInput, match=f"has no modules of {RELEASE}"), another_kernel._archive(files):

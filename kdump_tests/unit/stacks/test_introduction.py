@@ -1,5 +1,6 @@
 """A disk that is met: which kdump it has, or is given, and what is kept of it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,6 +76,20 @@ def firmware_booted(disk: Path) -> BuiltImage:
     image = built_image()
     described = image.image.model_copy(update={"boot": Boot(), "stack": "auto"})
     return replace(image, image=described, kernel_release="", brought=DiskFile(disk, "raw", 512))
+
+
+def test_what_was_kept_of_a_changed_disk_or_of_one_that_is_gone_goes_and_of_a_namesake_stays(
+    tmp_path: Path,
+) -> None:
+    mine, namesake = tmp_path / "mine/disk.raw", tmp_path / "theirs/disk.raw"
+    for disk in (mine, namesake):
+        disk.parent.mkdir()
+        disk.touch()
+    for name, of in {"before": mine, "other": namesake, "gone": tmp_path / "gone/disk.raw"}.items():
+        (tmp_path / "kept" / name).mkdir(parents=True)
+        (tmp_path / "kept" / name / "introduction.json").write_text(json.dumps({"disk": str(of)}))
+    outlived = introduction._outlived(tmp_path / "kept", mine)
+    assert {folder.name for folder in outlived} == {"before", "gone"}
 
 
 def test_what_was_met_is_known_until_it_changes(tmp_path: Path) -> None:
