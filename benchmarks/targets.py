@@ -30,7 +30,6 @@ _SSH = "ssh kdump@dump-server\npath /srv/dumps\ncore_collector makedumpfile -F -
 _NFS = "nfs dump-server:/srv/dumps\npath /\ncore_collector makedumpfile -c -d 31"
 _FTP = ("FTP=dump-server:/srv/dumps", "FTP_USER=kdump", "FTP_PASSWORD=thrown-away")
 _UUID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
-_STORAGE = "debian-12-storage"
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Case:
 
     ``fails`` are words that the verdict must have where the dump cannot be saved; ``server`` is what is
     wrong with the dump server then. ``ends`` tells how the machine ends whose disk was full: its last words,
-    and what the hypervisor saw of it. ``image`` is there where the case needs the tools of another one.
+    and what the hypervisor saw of it. ``storage``: it needs the tools of the image's sibling of that name.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Case:
     server: str = ""
     fails: str = ""
     ends: tuple[str, str] = ("", "")
-    image: str = ""
+    storage: bool = False
 
 
 _LEVELS = (0, 1, 17, 31)
@@ -58,20 +57,22 @@ _COMPRESSIONS = {"none": "", "zlib": "-c ", "lzo": "-l ", "snappy": "-p ", "zstd
 CASES = (
     Case("ssh", _SSH),
     Case("ssh-by-hostname", _SSH, ("HOSTTAG=hostname",)),
+    Case("ssh-another-keys-file", f"{_SSH}\nsshkey /root/.ssh/of-dumps"),
     Case("ssh-wrong-key", _SSH, server="another-key", fails="Permission denied"),
     Case("ssh-password-only", _SSH, server="passwords-only", fails="Permission denied"),
     Case("ssh-host-key-changed", _SSH, server="another-host-key", fails="Host key verification failed"),
     Case("ssh-server-gone", _SSH, server="gone", fails="Unable to reach remote server"),
     Case("nfs4", _NFS),
     Case("nfs3", _NFS, options=("--nfs-version=3",)),
+    Case("nfs4-patience", _NFS, ("NFS_TIMEO=100", "NFS_RETRANS=5")),
     Case("ftp", settings=_FTP),
     Case("ext4-by-device", "ext4 /dev/disk/by-id/virtio-dumps\npath /dumps"),
     Case("ext4-by-label", "ext4 LABEL=dumps\npath /dumps"),
     Case("ext4-by-uuid", f"ext4 UUID={_UUID}\npath /dumps"),
-    Case("xfs-by-label", "xfs LABEL=dumps\npath /dumps", image=_STORAGE),
-    Case("btrfs-by-uuid", f"btrfs UUID={_UUID}\npath /dumps", image=_STORAGE),
-    Case("lvm", "ext4 /dev/dumps/plain\npath /dumps", image=_STORAGE),
-    Case("thin-lvm", "xfs /dev/dumps/thin\npath /dumps", image=_STORAGE),
+    Case("xfs-by-label", "xfs LABEL=dumps\npath /dumps", storage=True),
+    Case("btrfs-by-uuid", f"btrfs UUID={_UUID}\npath /dumps", storage=True),
+    Case("lvm", "ext4 /dev/dumps/plain\npath /dumps", storage=True),
+    Case("thin-lvm", "xfs /dev/dumps/thin\npath /dumps", storage=True),
     *(
         Case(f"level-{level}-{name}", f"core_collector makedumpfile {option}-d {level}")
         for level in _LEVELS
@@ -82,7 +83,14 @@ CASES = (
     Case("failure-reboot", "failure_action reboot", ends=("reboot: Restarting system", "")),
     Case("failure-poweroff", "failure_action poweroff", ends=("reboot: Power down", "the machine ended")),
     Case("failure-halt", "failure_action halt", ends=("reboot: System halted", "nothing decisive")),
-    *(Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",)) for name in ("gzip", "lz4", "xz")),
+    *(Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",)) for name in ("gzip", "lz4")),
+    *(
+        Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",), storage=True)
+        for name in ("bzip2", "xz")
+    ),
+    Case("path-elsewhere", "path /srv/elsewhere"),
+    Case("without-kernel-log", settings=("KDUMP_DUMP_DMESG=0",)),
+    Case("loaded-by-file", settings=("KDUMP_KEXEC_ARGS=-s",)),
 )
 
 
@@ -132,7 +140,7 @@ def main() -> int:
     results = []
     for case in CASES:
         if case.name in options.case or not options.case:
-            results.append(_run(case, case.image or options.image))
+            results.append(_run(case, f"{options.image}{'-storage' if case.storage else ''}"))
             print(results[-1].as_line, flush=True)
             if options.record:
                 _record(results[-1])

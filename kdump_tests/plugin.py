@@ -26,6 +26,7 @@ from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.run import default_base
 from kdump_tests.guest.spec import SMALLEST_MEMORY, GuestSpec
 from kdump_tests.plan import Plan
+from kdump_tests.report.folder import Report
 from kdump_tests.session import hooks, publish
 from kdump_tests.session.suite import SuiteSession
 from kdump_tests.session.worker import Worker
@@ -36,7 +37,7 @@ from kdump_tests.stacks.boot_loader import value_in
 from kdump_tests.stacks.core_collector import Makedumpfile
 from kdump_tests.stacks.detection import detect, require
 from kdump_tests.stacks.dump_server import DumpServer
-from kdump_tests.stacks.stack import KdumpState, Mechanism, Stack
+from kdump_tests.stacks.stack import KdumpState, Mechanism, Stack, Written
 from kdump_tests.stacks.visit import visited
 from kdump_tests.steps import Step, announce, step
 from kdump_tests.vmcore.analysis import Analysis
@@ -314,6 +315,7 @@ class Tier:
     kernel: KernelFacts
     witnesses: Witnesses
     state: KdumpState
+    dump_server: DumpServer | None  # None where dumps stay
 
     @property
     def kept(self) -> Reservation:
@@ -442,12 +444,19 @@ class Visit:
         return self.stack
 
 
-def _configure(stack: Stack, guest: Guest, settings: Mapping[str, str]) -> None:
-    """Give an armed guest other settings, and arm it anew if these need it."""
-    until = guest.deadline(_SETTLE_SECONDS, "kdump is armed anew or has given up")
+def _write(stack: Stack, guest: Guest, settings: Mapping[str, str]) -> Written:
+    """Give an armed guest other settings."""
     with step(guest.name, f"setting {', '.join(name for name, value in settings.items() if value)}"):
-        rearmed = stack.configure(guest.shell, settings, until)
-    announce(Step(guest.name, f"set {rearmed}", seconds=0.0))
+        return stack.write(guest.shell, settings, guest.command_deadline())
+
+
+def _arm(stack: Stack, guest: Guest, written: Written) -> None:
+    """Bring them into force."""
+    if written.to_arm:
+        until = guest.deadline(_SETTLE_SECONDS, "kdump is armed anew or has given up")
+        with step(guest.name, "arming it anew"):
+            stack.arm(guest.shell, written, until)
+    announce(Step(guest.name, f"set {written}", seconds=0.0))
 
 
 @pytest.fixture(scope="session")
@@ -512,21 +521,40 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
         if plan.mount:
             with step(guest.name, f"making {plan.mount.partition}"):
                 dump_disk.prepare(guest, plan.mount)
-        if plan.settings:
-            _configure(stack, guest, plan.settings)
-        seen = Tier(
-            guest=guest,
-            stack=stack,
-            parameter=parameter,
-            kernel=kernel_facts(guest),
-            witnesses=witnesses(guest),
-            state=stack.state(guest.shell, guest.command_deadline()),
-        )
-        report.record(
-            publish.guest_booted(guest, seen.kernel, parameter, f"{stack.name}: {seen.state}", report.folder)
-        )
-        report.record(publish.reservation(guest, seen.kernel, parameter, seen.witnesses))
-        yield seen
+        written = _write(stack, guest, plan.settings) if plan.settings else None
+        with _served(plan, report, laboratory, guest, stack) as server:
+            if written:
+                _arm(stack, guest, written)
+            seen = Tier(
+                guest=guest,
+                stack=stack,
+                parameter=parameter,
+                kernel=kernel_facts(guest),
+                witnesses=witnesses(guest),
+                state=stack.state(guest.shell, guest.command_deadline()),
+                dump_server=server,
+            )
+            kdump = f"{stack.name}: {seen.state}"
+            report.record(publish.guest_booted(guest, seen.kernel, parameter, kdump, report.folder))
+            report.record(publish.reservation(guest, seen.kernel, parameter, seen.witnesses))
+            yield seen
+
+
+@contextmanager
+def _served(
+    plan: Plan, report: Report, laboratory: Laboratory, client: Guest, stack: Stack
+) -> Iterator[DumpServer | None]:
+    """The second guest, to which a guest sends its dump: there, and let in to, before that one arms."""
+    if stack.remote is None:
+        yield None
+        return
+    lab, spec = laboratory.lab, dump_servers.spec_for(client.spec)
+    image = ImageStore(default_cache()).get(dump_servers.IMAGE)
+    with lab.guest(spec, image, report.guest_folder(spec.name), dump_servers.listens) as guest:
+        report.record(publish.dump_server_booted(guest, kernel_facts(guest), client, report.folder))
+        with step(guest.name, "becoming a dump server"):
+            server = dump_servers.serve(guest, client, stack, lab.run.host_key, plan.nfs_version)
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -548,17 +576,10 @@ def probed(request: pytest.FixtureRequest, laboratory: Laboratory) -> ProbedTier
 
 
 @pytest.fixture(scope="session")
-def dump_server(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Iterator[DumpServer]:
+def dump_server(tier: Tier) -> DumpServer:
     """The second guest, to which the first one sends its dump."""
-    plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
-    lab, spec = laboratory.lab, dump_servers.spec_for(tier.guest.spec)
-    folder = report.guest_folder(spec.name)
-    image = ImageStore(default_cache()).get(dump_servers.IMAGE)
-    with lab.guest(spec, image, folder, dump_servers.listens) as guest:
-        report.record(publish.dump_server_booted(guest, kernel_facts(guest), tier.guest, report.folder))
-        with step(guest.name, "becoming a dump server"):
-            server = dump_servers.serve(guest, tier.guest, tier.stack, lab.run.host_key, plan.nfs_version)
-        yield server
+    assert tier.dump_server
+    return tier.dump_server
 
 
 @pytest.fixture(scope="session")
@@ -593,7 +614,7 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
         pytest.skip(
             f"{tier.guest.name} is armed by fadump, which no guest of this suite can be crashed with"
         )
-    server: DumpServer | None = request.getfixturevalue("dump_server") if tier.stack.remote else None
+    server = tier.dump_server
     request.config.hook.pytest_kdump_before_crash(guest=tier.guest, dump_server=server)
     if plan.visit:  # somebody may have come since it was entered
         plan.visit.consent.check(tier.guest.shell, tier.guest.command_deadline())

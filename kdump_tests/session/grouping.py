@@ -47,7 +47,7 @@ def _group(
     probed = [each for each in (_asked_for(test, "probed") for test in tests) if each]
     crashes = any({"crash", "lost_crash"}.intersection(getattr(test, "fixturenames", ())) for test in tests)
     seconds = _CRASH_SECONDS if crashes else _LOOK_SECONDS if spec else _PROBE_SECONDS * len(probed)
-    guests = _guests_of(spec, tests)
+    guests = _guests_of(spec)
     some = spec or next(iter(probed), None)
     return Group(
         name=name,
@@ -66,13 +66,11 @@ def _group(
     )
 
 
-def _guests_of(spec: GuestSpec | None, tests: Iterable[pytest.Item]) -> tuple[GuestSpec, ...]:
-    """The guest, and its dump server where a test takes that too: the two are placed together."""
+def _guests_of(spec: GuestSpec | None) -> tuple[GuestSpec, ...]:
+    """The guest, and its dump server if it has one: the two are placed together."""
     if spec is None:
         return ()
-    used = {fixture for test in tests for fixture in getattr(test, "fixturenames", ())}
-    sends = bool(spec.links) and bool(used & {"crash", "lost_crash", "dump_server"})
-    return (spec, dump_server.spec_for(spec)) if sends else (spec,)
+    return (spec, dump_server.spec_for(spec)) if spec.links else (spec,)
 
 
 def _real_memory_of_a_probe(spec: GuestSpec) -> int:

@@ -20,7 +20,7 @@ from kdump_tests.stacks.stack import (
     Markers,
     Phase,
     ReadWhen,
-    Rearmed,
+    Written,
 )
 from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.stacks.translation import Translation, to_debian
@@ -95,24 +95,36 @@ _MARKERS: Mapping[Topology, Markers] = MappingProxyType(
     }
 )
 
-_COMPRESSED = r"(\.(bz2|gz|lz4|xz))?"
+# KDUMP_COMPRESSION, and what it adds to the dump's name. A program that is missing is said in passing, and
+# the dump saved as it is: its name tells. Where nothing was asked for, the machine's own setting counts.
+_EXTENSIONS = MappingProxyType({"": "", "bzip2": "bz2", "gzip": "gz", "lz4": "lz4", "xz": "xz"})
+_ANY_EXTENSION = rf"(\.({'|'.join(filter(None, _EXTENSIONS.values()))}))?"
 # The dump is written through a shell redirection, so the umask decides: 0644, where makedumpfile itself
 # would have made it 0600. That is what 1.8.1 to 1.10.9 do, and what is held against them.
 _VMCORE_MODE, _DMESG_MODE = 0o644, 0o600
 
 
-def _artifacts(remote: Remote | None) -> Artifacts:
+def _artifacts(settings: Mapping[str, str], remote: Remote | None) -> Artifacts:
+    packed = _extension(settings["KDUMP_COMPRESSION"]) if "KDUMP_COMPRESSION" in settings else _ANY_EXTENSION
+    keeps_log = settings.get("KDUMP_DUMP_DMESG", "") in {"", "1"}
+    owner = remote.user if remote else "root"
     if remote and remote.topology is Topology.FTP_DUMP:
         # No directory is made, and vsftpd's umask is 077.
-        return Artifacts(
-            vmcore=Artifact(re.compile(rf"\S+-dump\.\d{{12}}{_COMPRESSED}"), 0o600, remote.user),
-            dmesg=Artifact(re.compile(r"\S+-dmesg\.\d{12}"), 0o600, remote.user),
+        vmcore = Artifact(re.compile(rf"\S+-dump\.\d{{12}}{packed}"), 0o600, owner)
+        dmesg = Artifact(re.compile(r"\S+-dmesg\.\d{12}"), 0o600, owner)
+    else:
+        vmcore = Artifact(re.compile(rf"dump\.\d{{12}}{packed}"), _VMCORE_MODE, owner)
+        dmesg = Artifact(re.compile(r"dmesg\.\d{12}"), _DMESG_MODE, owner)
+    return Artifacts(vmcore, dmesg if keeps_log else None)
+
+
+def _extension(compression: str) -> str:
+    if compression not in _EXTENSIONS:
+        raise BadInput(
+            f"kdump-config would pack nothing by KDUMP_COMPRESSION={compression}",
+            known=", ".join(filter(None, _EXTENSIONS)),
         )
-    owner = remote.user if remote else "root"
-    return Artifacts(
-        vmcore=Artifact(re.compile(rf"dump\.\d{{12}}{_COMPRESSED}"), _VMCORE_MODE, owner),
-        dmesg=Artifact(re.compile(r"dmesg\.\d{12}"), _DMESG_MODE, owner),
-    )
+    return re.escape(f".{_EXTENSIONS[compression]}") if compression else ""
 
 
 class Debian:
@@ -123,7 +135,7 @@ class Debian:
     installers: tuple[str, ...] = ("apt-get",)
     files: tuple[str, ...] = (_CONFIGURATION,)
     markers = _MARKERS[Topology.LOCAL_DUMP]
-    artifacts = _artifacts(None)
+    artifacts = _artifacts({}, None)
 
     # kdump-config's own word where the command line has no crashkernel=, else kexec's.
     ends_with = FinalAction.REBOOT
@@ -156,40 +168,39 @@ class Debian:
         }
     )
 
-    def __init__(self, core_directory: str = _CORE_DIRECTORY, remote: Remote | None = None) -> None:
-        self.core_directory = remote.folder if remote else core_directory
-        self.remote = remote
-        if remote:
-            self.markers, self.artifacts = _MARKERS[remote.topology], _artifacts(remote)
+    def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        directory = settings.get("KDUMP_COREDIR") or _CORE_DIRECTORY
+        if not directory.startswith("/"):
+            raise BadInput(f"KDUMP_COREDIR={directory} is not a full path")
+        directory = directory.rstrip("/") or "/"
+        self.remote = _remote(settings, directory)
+        self.core_directory = self.remote.folder if self.remote else directory
+        self.artifacts = _artifacts(settings, self.remote)
+        if self.remote:
+            self.markers = _MARKERS[self.remote.topology]
 
     def translate(self, config: KdumpConfig) -> Translation:
         """/etc/default/kdump-tools."""
         return to_debian(config)
 
     def configured(self, settings: Mapping[str, str]) -> "Debian":
-        """Another KDUMP_COREDIR, or another machine."""
-        directory = settings.get("KDUMP_COREDIR") or _CORE_DIRECTORY
-        if not directory.startswith("/"):
-            raise BadInput(f"KDUMP_COREDIR={directory} is not a full path")
-        directory = directory.rstrip("/") or "/"
-        return Debian(directory, _remote(settings, directory))
+        """Another KDUMP_COREDIR, or another machine; packed or not, with a kernel log or without."""
+        return Debian(settings)
 
     def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
         """As the shell reads the file; empty where it says nothing."""
         return ShellSettings(_CONFIGURATION).told(shell, names, until)
 
-    def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
-        """Lines at the end of the file, where the last word counts, and `kdump-config reload` if need be."""
-        told = self.told(shell, settings, until)
-        changed = {name: value for name, value in settings.items() if told[name] != value}
-        if not changed:
-            return Rearmed((), reloaded=False)
-        ShellSettings(_CONFIGURATION).append(shell, changed, until)
-        if not any(self.settings[name] is ReadWhen.LOADING for name in changed):
-            return Rearmed(tuple(changed), reloaded=False)
+    def write(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Written:
+        """Lines at the end of the file, where the last word counts."""
+        written = Written.of(self, self.told(shell, settings, until), settings)
+        ShellSettings(_CONFIGURATION).append(shell, written.changed, until)
+        return written
+
+    def arm(self, shell: Shell, written: Written, until: Deadline) -> None:
+        """`kdump-config reload`."""
         reload = shell.attempt("kdump-config", "reload", until=until)
-        unit.require_loaded(shell, lines(changed), lambda: reload.said, until)
-        return Rearmed(tuple(changed), reloaded=True)
+        unit.require_loaded(shell, lines(written.changed), lambda: reload.said, until)
 
     def install(self, shell: Shell, until: Deadline) -> None:
         """kdump-tools, which is armed from the next boot on, as its snippet for GRUB says."""

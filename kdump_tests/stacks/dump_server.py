@@ -62,12 +62,16 @@ networkctl reload
 
 # Images of ours mask what waits for the network: a capture that stays at home would wait in vain. (Not by
 # `systemctl unmask`, which has the manager read everything again, for seconds: only the next boot matters.)
+# There is no DNS on the link, and an initramfs that dracut made has no /etc/hosts of its own accord.
 _JOIN = f"""
 set -e
 {_NIC}
 printf '%s %s\\n' "$2" "$3" >> /etc/hosts
 unit=/etc/systemd/system/systemd-networkd-wait-online.service
 if [ "$(readlink "$unit")" = /dev/null ]; then rm "$unit"; fi
+if [ -d /etc/dracut.conf.d ]; then
+    echo 'install_items+=" /etc/hosts "' > /etc/dracut.conf.d/dump-server.conf
+fi
 ip link set dev "$nic" down
 ip link set dev "$nic" up
 """
@@ -185,7 +189,9 @@ def serve(guest: Guest, client: Guest, stack: Stack, host_key: KeyPair, nfs_vers
     guest.shell.run("sh", "-c", _FOLDER, "folder", remote.user, remote.folder, until=until)
     if remote.topology is Topology.NFS_DUMP:
         versions = ("y", "n") if nfs_version == 3 else ("n", "y")
-        guest.shell.run("sh", "-c", _EXPORT, "export", remote.folder, *versions, until=until)
+        guest.shell.run(
+            "sh", "-c", _EXPORT, "export", remote.export or remote.folder, *versions, until=until
+        )
     if remote.topology is Topology.FTP_DUMP:
         guest.shell.run("sh", "-c", _UPLOADS, "uploads", remote.user, remote.password, until=until)
     address = _join(client)

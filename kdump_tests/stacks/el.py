@@ -1,11 +1,12 @@
 """kdump of RHEL, Fedora and their kin: kexec-tools of RHEL 7 to 9, kdump-utils of 10 and Fedora.
 
-Read in kdumpctl, mkdumprd and kdump.sh of kdump-utils 63f248c, and tried with them; what older releases do
-otherwise is by their documentation.
+Read in kdumpctl, mkdumprd and kdump.sh of kdump-utils 63f248c, and tried with them where dumps stay; how
+they are sent is by those sources alone. What older releases do otherwise is by their documentation.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from kdump_tests.deadline import Deadline
@@ -13,8 +14,8 @@ from kdump_tests.errors import BadInput, NotArmed
 from kdump_tests.guest.shell import Output, Shell
 from kdump_tests.stacks import unit
 from kdump_tests.stacks.boot_loader import BootLoader, Grubby, GrubDefaults
-from kdump_tests.stacks.core_collector import Collector, Command
-from kdump_tests.stacks.dump_target import Partition, Raw, RootDisk
+from kdump_tests.stacks.core_collector import Command
+from kdump_tests.stacks.dump_target import DracutMount, Nfs, Partition, Raw, Ssh, Virtiofs
 from kdump_tests.stacks.kdump_conf import OPTIONS, FinalAction, KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.kdump_line import lines_of, printed
 from kdump_tests.stacks.listing import dump_directories
@@ -27,14 +28,15 @@ from kdump_tests.stacks.stack import (
     Markers,
     Phase,
     ReadWhen,
-    Rearmed,
+    Written,
 )
-from kdump_tests.stacks.topology import Remote
+from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.stacks.translation import MOUNT_POINT, Translation, to_el
 
 _SERVICE = "kdump.service"
 _CONFIGURATION = "/etc/kdump.conf"
 _SYSCONFIG = "/etc/sysconfig/kdump"
+_KEY = "/root/.ssh/kdump_id_rsa"  # sshkey's default
 # Of RHEL 9, one for each kernel; before, the kernel knew `auto`.
 _KERNELS_DEFAULT = 'cat "/usr/lib/modules/$(uname -r)/crashkernel.default"'
 
@@ -68,12 +70,12 @@ class El:
             r"|get_host_ip exited with non-zero status|Oops\. The network still isn't ready)"
         ),
         waits=re.compile(r"Entering kdump emergency mode"),
+        # wait_online_network() says so every second, for ten minutes.
+        goes_on=re.compile(r"Waiting for network to be ready \("),
     )
 
     says_nothing_is_kept_aside = re.compile(r"No memory reserved for crash kernel")
     says_it_was_saved: re.Pattern[str] | None = None
-    # kdumpctl arms only where it is let in already, and the suite's dump server comes later.
-    remote: Remote | None = None
 
     # The capture reads the copies in its initramfs.
     settings: Mapping[str, ReadWhen] = MappingProxyType(
@@ -91,24 +93,26 @@ class El:
 
     def __init__(self, config: KdumpConfig | None = None) -> None:
         config = config or KdumpConfig()
+        self.remote = _remote(config)
         mounted = MOUNT_POINT if isinstance(config.target, Partition) else ""
-        self.core_directory = f"{mounted}/{config.path.strip('/')}".rstrip("/") or "/"
+        below = f"{mounted}/{config.path.strip('/')}".rstrip("/") or "/"
+        self.core_directory = self.remote.folder if self.remote else below
         self.ends_with = config.final_action or FinalAction.REBOOT
         self.raw = isinstance(config.target, Raw)
-        self.artifacts = _artifacts(config.core_collector, raw=self.raw)
+        self.artifacts = _artifacts(config, self.remote)
 
     def translate(self, config: KdumpConfig) -> Translation:
         """/etc/kdump.conf, word by word."""
         return to_el(config)
 
     def configured(self, settings: Mapping[str, str]) -> "El":
-        """Another path, a partition, or a raw one, whose dump kdumpctl brings to the path later."""
+        """Another path, machine, partition, or a raw one, whose dump kdumpctl brings to the path later."""
         said = [printed(name, value) for name, value in settings.items() if value and not name.isupper()]
         config = parse_kdump_conf("\n".join(said))
-        if not isinstance(config.target, RootDisk | Partition | Raw):
+        if isinstance(config.target, Virtiofs | DracutMount):
             raise BadInput(
                 f"{config.target} takes dumps to where nobody looks for them yet on el",
-                way_out="a path on the guest's own disk",
+                way_out="a path on the guest's own disk, a partition, ssh or nfs",
             )
         return El(config)
 
@@ -154,23 +158,23 @@ class El:
             told |= ShellSettings(_SYSCONFIG).told(shell, others, until)
         return {name: told[name] for name in asked}
 
-    def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
-        """Other lines instead of those of the same names, and a restart, which builds the initramfs."""
-        told = self.told(shell, settings, until)
-        changed = {name: value for name, value in settings.items() if told[name] != value}
-        if not changed:
-            return Rearmed((), reloaded=False)
-        if sysconfig := {name: value for name, value in changed.items() if name.isupper()}:
+    def write(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Written:
+        """Other lines instead of those of the same names."""
+        written = Written.of(self, self.told(shell, settings, until), settings)
+        if sysconfig := {name: value for name, value in written.changed.items() if name.isupper()}:
             ShellSettings(_SYSCONFIG).append(shell, sysconfig, until)
-        if options := {name: value for name, value in changed.items() if not name.isupper()}:
+        if options := {name: value for name, value in written.changed.items() if not name.isupper()}:
             text = shell.run("cat", _CONFIGURATION, until=until)
             renamed = not options.get("failure_action") or self._knows(shell, "failure_action", until)
             new = with_options(text, options, failure_action="failure_action" if renamed else "default")
             shell.run("sh", "-c", 'printf %s "$1" > "$0"', _CONFIGURATION, new, until=until)
+        return written
+
+    def arm(self, shell: Shell, written: Written, until: Deadline) -> None:
+        """A restart, which builds the initramfs; kdumpctl wants to be let in at the target then."""
         self.restart(shell, until)
-        asked = (printed(name, value) for name, value in changed.items() if value)
+        asked = (printed(name, value) for name, value in written.changed.items() if value)
         unit.require_loaded(shell, asked, lambda: self.state(shell, until).said, until)
-        return Rearmed(tuple(changed), reloaded=True)
 
     def _knows(self, shell: Shell, option: str, until: Deadline) -> bool:
         """Whether this kdumpctl, which is a script, has the word at all: RHEL 7 has `default` alone."""
@@ -189,11 +193,18 @@ class El:
         """`kdumpctl propagate`."""
         done = shell.attempt("kdumpctl", "propagate", until=until)
         if done.status != 0:
-            raise NotArmed("kdumpctl could not propagate its key", it_says=done.said)
+            raise NotArmed(f"kdumpctl could not propagate its key to {self.remote}", it_says=done.said)
 
     def try_remote(self, shell: Shell, until: Deadline) -> Output:
-        """With kdumpctl's own words, once it sends anywhere."""
-        raise BadInput(f"{self.name} sends dumps nowhere yet")
+        """With the words of kdumpctl and mkdumprd, but that nobody waits for long."""
+        remote = self.remote
+        assert remote
+        if remote.topology is Topology.SSH_DUMP:
+            patience = ("-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=15")
+            ssh = ("ssh", "-i", remote.key, *patience, f"{remote.user}@{remote.host}")
+            return shell.attempt(*ssh, "mkdir", "-p", remote.folder, until=until)
+        mount = 'mount "$1" /mnt -t nfs -o defaults && umount /mnt'
+        return shell.attempt("sh", "-c", mount, "try", f"{remote.host}:{remote.export}", until=until)
 
     def sender_of(self, directory: DumpDirectory) -> str:
         """What stands before the time of the crash: an address, 127.0.0.1 where nothing is sent."""
@@ -224,11 +235,34 @@ def _also_called(options: Mapping[str, str]) -> set[str]:
     return {"default"} if "failure_action" in options else set()
 
 
-def _artifacts(collector: Collector | None, *, raw: bool) -> Artifacts:
-    if raw:
+def _remote(config: KdumpConfig) -> Remote | None:
+    match config.target:
+        case Ssh(user=user, host=host):
+            if not config.path.startswith("/"):
+                raise BadInput(
+                    f"path {config.path} is one of {user}'s home on {host}, where nobody looks for dumps",
+                    way_out="a full path",
+                )
+            key = config.sshkey or _KEY
+            return Remote(Topology.SSH_DUMP, host, config.path.rstrip("/") or "/", user, key)
+        case Nfs(server=server, export=export):
+            folder = f"{export.rstrip('/')}/{config.path.strip('/')}".rstrip("/") or "/"
+            return Remote(Topology.NFS_DUMP, server, folder, export=export)
+        case _:
+            return None
+
+
+def _artifacts(config: KdumpConfig, remote: Remote | None) -> Artifacts:
+    collector = config.core_collector
+    program = collector.program.rsplit("/", 1)[-1] if isinstance(collector, Command) else ""
+    if isinstance(config.target, Raw):
         # save_raw(): nothing else comes through a pipe.
         return Artifacts(Artifact(re.compile(r"vmcore"), 0o600), None)
+    if isinstance(config.target, Ssh) and remote:
+        # dump_ssh(): whatever comes through a pipe is called flat.
+        name, mode = ("vmcore", 0o400) if program == "scp" else (r"vmcore\.flat", 0o600)
+        each = (Artifact(re.compile(name), mode), _VMCORE_DMESG, _KEXEC_DMESG)
+        return Artifacts(*(replace(artifact, owner=remote.user) for artifact in each))
     # cp gives the copy the mode of /proc/vmcore.
-    copied = isinstance(collector, Command) and collector.program.rsplit("/", 1)[-1] == "cp"
-    vmcore = Artifact(re.compile(r"vmcore"), 0o400 if copied else 0o600)
+    vmcore = Artifact(re.compile(r"vmcore"), 0o400 if program == "cp" else 0o600)
     return Artifacts(vmcore, _VMCORE_DMESG, _KEXEC_DMESG)

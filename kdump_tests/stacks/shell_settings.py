@@ -32,8 +32,9 @@ class ShellSettings:
         return dict(zip(asked, values, strict=False))
 
     def append(self, shell: Shell, values: Mapping[str, str], until: Deadline) -> None:
-        """Say them at the end of the file."""
-        shell.run("sh", "-c", _APPEND, self.path, *lines(values), until=until)
+        """Say them at the end of the file, if there are any."""
+        if values:
+            shell.run("sh", "-c", _APPEND, self.path, *lines(values), until=until)
 
 
 def lines(values: Mapping[str, str]) -> list[str]:

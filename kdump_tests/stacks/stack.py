@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from re import Pattern
-from typing import Protocol
+from typing import Protocol, Self
 
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import BadInput
@@ -101,16 +101,22 @@ class ReadWhen(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rearmed:
-    """What a change of configuration took: which settings are other ones now, and whether to load anew."""
+class Written:
+    """Settings that are other ones now, and whether one of them is read by arming."""
 
-    changed: tuple[str, ...]
-    reloaded: bool
+    changed: Mapping[str, str]
+    to_arm: bool
+
+    @classmethod
+    def of(cls, stack: "Stack", told: Mapping[str, str], wanted: Mapping[str, str]) -> Self:
+        """What has to be written where ``told`` is in force."""
+        changed = {name: value for name, value in wanted.items() if told[name] != value}
+        return cls(changed, any(stack.settings[name] is ReadWhen.LOADING for name in changed))
 
     def __str__(self) -> str:
         if not self.changed:
             return "nothing changed"
-        how = "capture kernel loaded anew" if self.reloaded else "nothing to load anew"
+        how = "capture kernel loaded anew" if self.to_arm else "nothing to load anew"
         return f"{', '.join(self.changed)}: {how}"
 
 
@@ -180,7 +186,7 @@ class Stack(Protocol):
     name: str
     tool: str  # the program by which it is known
     installers: tuple[str, ...]  # the programs one of which brings it where it is missing
-    files: tuple[str, ...]  # all that ``configure`` changes
+    files: tuple[str, ...]  # all that ``write`` changes
     markers: Markers
     artifacts: Artifacts
     ends_with: FinalAction  # what the machine does once a dump is saved
@@ -218,8 +224,14 @@ class Stack(Protocol):
     def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
         """The settings of those names that are in force, in the words of the configuration file."""
 
-    def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
-        """Set what differs from what is set already, and arm anew if one of that is read by arming.
+    def write(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Written:
+        """Set what differs from what is set already; what is read by arming is in force after ``arm``.
+
+        Between the two the machine that takes the dumps is brought up: some stacks ask for it as they arm.
+        """
+
+    def arm(self, shell: Shell, written: Written, until: Deadline) -> None:
+        """Load the capture kernel anew, by what was written.
 
         Raises:
             NotArmed: no capture kernel is loaded with these settings.

@@ -21,7 +21,7 @@ from kdump_tests.stacks.stack import (
     Markers,
     Phase,
     ReadWhen,
-    Rearmed,
+    Written,
 )
 from kdump_tests.stacks.topology import Remote
 from kdump_tests.stacks.translation import Translation, to_suse
@@ -164,16 +164,16 @@ class Suse:
         """As the shell reads the file; empty where it says nothing."""
         return ShellSettings(_CONFIGURATION).told(shell, names, until)
 
-    def configure(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Rearmed:
-        """Lines at the end of the file, where the last word counts, and a restart."""
-        told = self.told(shell, settings, until)
-        changed = {name: value for name, value in settings.items() if told[name] != value}
-        if not changed:
-            return Rearmed((), reloaded=False)
-        ShellSettings(_CONFIGURATION).append(shell, changed, until)
+    def write(self, shell: Shell, settings: Mapping[str, str], until: Deadline) -> Written:
+        """Lines at the end of the file, where the last word counts."""
+        written = Written.of(self, self.told(shell, settings, until), settings)
+        ShellSettings(_CONFIGURATION).append(shell, written.changed, until)
+        return written
+
+    def arm(self, shell: Shell, written: Written, until: Deadline) -> None:
+        """A restart."""
         self.restart(shell, until)
-        unit.require_loaded(shell, lines(changed), lambda: self.state(shell, until).said, until)
-        return Rearmed(tuple(changed), reloaded=True)
+        unit.require_loaded(shell, lines(written.changed), lambda: self.state(shell, until).said, until)
 
     def settle(self, shell: Shell, until: Deadline) -> None:
         """kdump-early.service may have loaded it before; this one builds it anew if it must."""

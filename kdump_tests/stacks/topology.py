@@ -18,8 +18,9 @@ class Topology(StrEnum):
 class Remote:
     """Another machine, as a stack is told of it.
 
-    ``folder`` is one of that machine; ``key`` the private key's path on the machine that sends; ``password``
-    is there where the protocol has no keys. ``by_hostname``: what arrives bears the sender's host name,
+    ``folder`` is one of that machine, at or below what it exports (``export``, where that is not the folder
+    itself); ``key`` the private key's path on the machine that sends; ``password`` is there where the
+    protocol has no keys. ``by_hostname``: what arrives bears the sender's host name,
     instead of its address.
     """
 
@@ -29,6 +30,7 @@ class Remote:
     user: str = "root"
     key: str = ""
     password: str = ""
+    export: str = ""
     by_hostname: bool = False
 
     def __str__(self) -> str:

@@ -34,9 +34,10 @@ def crash(directory: str = "", **vmcore: object) -> Any:
         (1, 90, 1, False),
         (1, None, 90, True),  # ELF tells no zeros apart
         (17, 90, 500, True),
-        (17, 90, 0, False),
+        (17, 90, 0, True),  # makedumpfile 1.7.6 knows no free page of Linux 6.12; its header has the level
+        (17, None, 0, False),
         (31, 90, 500, True),
-        (31, 90, 0, False),
+        (31, None, 0, False),
     ],
 )
 def test_pages_left_out_are_held_against_the_level(
@@ -45,7 +46,8 @@ def test_pages_left_out_are_held_against_the_level(
     memory = Memory(4096, covered=1000, stored=400, zeros=zeros, left_out=left_out)
     with nullcontext() if good else pytest.raises(AssertionError):
         configuration.test_dump_holds_all_pages_that_its_level_keeps(
-            Makedumpfile(levels=(level,)), crash(memory=memory)
+            Makedumpfile(levels=(level,)),
+            crash(memory=memory, dump_level=None if zeros is None else level),
         )
 
 

@@ -31,7 +31,9 @@ def test_capture_kernel_reaches_the_dump_target(crash: Crash, stack: Stack) -> N
     crash.timeline.require(Phase.TARGET_MOUNTED)
 
 
-def test_capture_kernel_saves_the_dmesg(crash: Crash) -> None:
+def test_capture_kernel_saves_the_dmesg(crash: Crash, stack: Stack) -> None:
+    if stack.artifacts.dmesg is None:
+        pytest.skip("with these settings the dump comes alone, without a kernel log")
     crash.timeline.require(Phase.DMESG_SAVED)
 
 

@@ -10,6 +10,14 @@ from kdump_tests.vmcore.printk import seconds_since_boot
 LAST_LINES = 20
 
 
+@pytest.fixture
+def saved_log(crash: Crash, stack: Stack) -> list[str]:
+    """The kernel log beside the dump, line by line."""
+    if stack.artifacts.dmesg is None:
+        pytest.skip("with these settings the dump comes alone, without a kernel log")
+    return crash.dump.log_text.splitlines()
+
+
 def test_exactly_one_dump_directory_is_new(crash: Crash) -> None:
     assert [directory.path for directory in crash.new_directories] == [crash.dump.directory.path]
 
@@ -55,10 +63,8 @@ def test_vmcore_holds_what_a_process_kept_in_memory_if_its_level_does(crash: Cra
     assert (found.frame is not None) == found.promised, f"{held}: {found}"
 
 
-def test_saved_dmesg_holds_the_panic(crash: Crash, stack: Stack) -> None:
-    if stack.artifacts.dmesg is None:
-        pytest.skip("with these settings the dump comes alone, without a kernel log")
-    told = crash.said_in(crash.dump.log_text.splitlines())
+def test_saved_dmesg_holds_the_panic(crash: Crash, saved_log: list[str]) -> None:
+    told = crash.said_in(saved_log)
     assert told.are(crash.trigger.value.words), told
     assert told.task == crash.said.task
 
@@ -69,8 +75,8 @@ def test_nothing_is_missing_of_what_the_stack_promises(crash: Crash, stack: Stac
     assert [name.pattern for name in promised if not any(map(name.fullmatch, names))] == []
 
 
-def test_saved_dmesg_ends_as_the_log_in_the_dump(crash: Crash) -> None:
-    saved = as_dmesg_has_it(crash.dump.log_text.splitlines())
+def test_saved_dmesg_ends_as_the_log_in_the_dump(crash: Crash, saved_log: list[str]) -> None:
+    saved = as_dmesg_has_it(saved_log)
     assert saved[-LAST_LINES:] == list(crash.dump.vmcore.kernel_log[-LAST_LINES:])
 
 

@@ -35,8 +35,12 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def configure(**wanted: str) -> tuple[str, list[str]]:
         shell: Any = here
-        rearmed = Debian().configure(shell, wanted, Deadline.after(10, "it is set"))
-        return str(rearmed), [call.removeprefix("kdump-config ") for call in here.calls]
+        until = Deadline.after(10, "it is set")
+        written = Debian().write(shell, wanted, until)
+        assert here.calls == []
+        if written.to_arm:
+            Debian().arm(shell, written, until)
+        return str(written), [call.removeprefix("kdump-config ") for call in here.calls]
 
     return configure
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kdump_tests.errors import BadInput
 from kdump_tests.stacks import STACKS
 from kdump_tests.stacks.debian import Debian
 from kdump_tests.stacks.stack import DumpDirectory, Phase, SavedFile
@@ -159,3 +160,29 @@ def test_stacks_are_found_by_their_names() -> None:
     assert {name: stack.name for name, stack in STACKS.items()} == {
         name: name for name in ("debian", "el", "suse")
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "promised"),
+    [
+        ({}, {"dump.202611231034", "dump.202611231034.xz"}),  # the machine's own setting is not known
+        ({"KDUMP_COMPRESSION": ""}, {"dump.202611231034"}),
+        ({"KDUMP_COMPRESSION": "xz"}, {"dump.202611231034.xz"}),
+    ],
+)
+def test_a_dump_that_was_to_be_packed_says_so_in_its_name(
+    settings: dict[str, str], promised: set[str]
+) -> None:
+    name = Debian().configured(settings).artifacts.vmcore.name
+    names = ("dump.202611231034", "dump.202611231034.xz", "dump.202611231034.gz.xz")
+    assert {each for each in names if name.fullmatch(each)} == promised
+
+
+def test_a_program_that_kdump_config_does_not_know_packs_nothing() -> None:
+    with pytest.raises(BadInput, match="KDUMP_COMPRESSION=zstd"):
+        Debian().configured({"KDUMP_COMPRESSION": "zstd"})
+
+
+def test_without_a_kernel_log_none_is_promised() -> None:
+    assert Debian().configured({"KDUMP_DUMP_DMESG": "0"}).artifacts.dmesg is None
+    assert Debian().configured({"KDUMP_DUMP_DMESG": "1"}).artifacts.dmesg is not None

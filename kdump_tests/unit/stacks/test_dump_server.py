@@ -13,9 +13,12 @@ from kdump_tests.guest.spec import GuestSpec
 from kdump_tests.sizes import GIB
 from kdump_tests.stacks.debian import Debian
 from kdump_tests.stacks.dump_server import LINK, serve, spec_for
+from kdump_tests.stacks.el import El
+from kdump_tests.stacks.stack import Stack
 
 SSH = {"SSH": "kdump@dump-server", "KDUMP_COREDIR": "/srv/dumps"}
 FTP = {"FTP": "dump-server:/srv/dumps", "FTP_USER": "kdump", "FTP_PASSWORD": "a b"}
+NFS = {"NFS": "dump-server:/srv/dumps", "HOSTTAG": "hostname"}
 HOST_KEY = KeyPair("ssh-ed25519 AAAA", "private")
 
 
@@ -50,15 +53,15 @@ class Machine:
         return Output(" ".join(argv), 0, "", "")
 
 
-def pair(**settings: str) -> tuple[list[tuple[str, ...]], Any]:
+def pair(stack: Stack) -> tuple[list[tuple[str, ...]], Any]:
     told: list[tuple[str, ...]] = []
     server: Any = Machine(told, "server")
     client: Any = Machine(told, "client")
-    return told, serve(server, client, Debian().configured(settings), HOST_KEY, 3)
+    return told, serve(server, client, stack, HOST_KEY, 3)
 
 
 def test_key_is_propagated_by_one_who_may_and_who_is_forgotten_before_the_first_login() -> None:
-    told, served = pair(**SSH)
+    told, served = pair(Debian().configured(SSH))
     assert [(machine, *words[:1]) for machine, *words in told] == [
         ("server", "folder"), ("client", "join"), ("client", "addresses"), ("client", "trust"),
         ("server", "admit"), ("client", "kdump-config"), ("client",), ("client", "ssh"),
@@ -69,19 +72,25 @@ def test_key_is_propagated_by_one_who_may_and_who_is_forgotten_before_the_first_
 
 
 def test_nothing_private_is_passed_along() -> None:
-    told, _ = pair(**SSH)
+    told, _ = pair(Debian().configured(SSH))
     assert not any(HOST_KEY.private in word for _, *words in told for word in words)
 
 
 def test_an_export_is_of_the_version_asked_for_and_needs_no_key() -> None:
-    told, served = pair(NFS="dump-server:/srv/dumps", HOSTTAG="hostname")
+    told, served = pair(Debian().configured(NFS))
     assert ("server", "export", "/srv/dumps", "y", "n") in told
     assert ("client", "trust") not in {words[:2] for words in told}
     assert served.sender == "my-host"
 
 
+def test_an_export_may_lie_above_the_folder_that_is_made() -> None:
+    told, _ = pair(El().configured({"nfs": "dump-server:/srv", "path": "/dumps"}))
+    assert ("server", "folder", "root", "/srv/dumps") in told
+    assert ("server", "export", "/srv", "y", "n") in told
+
+
 def test_uploads_have_a_password() -> None:
-    told, _ = pair(**FTP)
+    told, _ = pair(Debian().configured(FTP))
     assert ("server", "uploads", "kdump", "a b") in told
 
 
@@ -97,7 +106,7 @@ def test_a_key_that_cannot_be_propagated_is_the_products_failure(monkeypatch: py
     refused = Output("kdump-config propagate", 1, "failed to be sent", "")
     monkeypatch.setattr(Machine, "attempt", lambda *_argv, **_until: refused)
     with pytest.raises(NotArmed, match="could not propagate its key to kdump@dump-server:/srv/dumps"):
-        pair(**SSH)
+        pair(Debian().configured(SSH))
 
 
 def test_every_guest_has_a_dump_server_of_its_own_and_all_are_the_same_machine() -> None:

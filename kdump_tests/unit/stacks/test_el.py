@@ -16,6 +16,7 @@ from kdump_tests.stacks.boot_loader import Grubby, GrubDefaults
 from kdump_tests.stacks.el import El, with_options
 from kdump_tests.stacks.kdump_conf import KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.stack import Phase, SavedFile
+from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.unit.crash.serial import GOOD as DEBIANS
 from kdump_tests.unit.crash.serial import Serial
 from kdump_tests.unit.stacks.here import Here
@@ -154,6 +155,13 @@ def test_a_shell_for_a_person_ends_the_crash(serial: Serial) -> None:
     assert "waits for a person" in timeline.faults[-1].what
 
 
+def test_a_network_that_does_not_come_is_waited_for_as_long_as_kdump_does() -> None:
+    assert El.markers.goes_on.search("kdump[9]: WARNING: Waiting for network to be ready (7s / 10min)")
+    gives_up = "kdump[9]: Oops. The network still isn't ready after waiting 10mins."
+    assert El.markers.failed.search(gives_up)
+    assert not El.markers.goes_on.search(gives_up)
+
+
 @pytest.mark.parametrize("name", ["vmcore-incomplete", "vmcore.flat", "vmcore-dmesg.txt", "vmcore\n"])
 def test_what_is_no_whole_dump_is_no_vmcore(name: str) -> None:
     assert not El().artifacts.vmcore.name.fullmatch(name)
@@ -187,10 +195,61 @@ def test_a_raw_dump_comes_alone_and_is_looked_for_at_the_path() -> None:
     assert [artifact.name.pattern for artifact in stack.artifacts.all] == ["vmcore"]
 
 
+SSH = El().configured({"ssh": "kdump@dump-server", "path": "/srv/dumps"})
+NFS = El().configured({"nfs": "dump-server:/srv", "path": "/dumps"})
+
+
+def test_where_dumps_are_sent_is_known_beforehand() -> None:
+    assert SSH.remote == Remote(
+        Topology.SSH_DUMP, "dump-server", "/srv/dumps", "kdump", "/root/.ssh/kdump_id_rsa"
+    )
+    assert NFS.remote == Remote(Topology.NFS_DUMP, "dump-server", "/srv/dumps", export="/srv")
+    assert SSH.core_directory == NFS.core_directory == "/srv/dumps"
+    own = El().configured({"ssh": "u@dump-server", "sshkey": "/root/.ssh/own"}).remote
+    assert own
+    assert own.key == "/root/.ssh/own"
+    assert El().configured({"path": "/srv"}).remote is None
+
+
+@pytest.mark.parametrize(
+    ("stack", "name", "mode", "owner"),
+    [
+        (SSH, "vmcore.flat", 0o600, "kdump"),
+        (El().configured({"ssh": "kdump@dump-server", "core_collector": "scp"}), "vmcore", 0o400, "kdump"),
+        (NFS, "vmcore", 0o600, "root"),
+    ],
+)
+def test_what_is_sent_belongs_to_who_was_let_in(stack: El, name: str, mode: int, owner: str) -> None:
+    assert stack.artifacts.vmcore.promises(SavedFile(name, 1, mode, owner))
+    assert not stack.artifacts.vmcore.promises(SavedFile("vmcore-incomplete", 1, mode, owner))
+    assert {artifact.owner for artifact in stack.artifacts.all} == {owner}
+
+
+def test_the_target_is_tried_with_the_words_of_kdump(here: Here) -> None:
+    shell: Any = here
+    here.has("ssh", "mount", "umount")
+    SSH.try_remote(shell, until())
+    NFS.try_remote(shell, until())
+    ssh, mount, umount = here.calls
+    assert ssh.startswith("ssh -i /root/.ssh/kdump_id_rsa -o BatchMode=yes")
+    assert ssh.endswith("kdump@dump-server mkdir -p /srv/dumps")
+    assert (mount, umount) == ("mount dump-server:/srv /mnt -t nfs -o defaults", "umount /mnt")
+
+
+def test_a_dump_that_was_sent_bears_the_address_of_its_sender(here: Here, tmp_path: Path) -> None:
+    shell: Any = here
+    (tmp_path / "dumps" / "192.0.2.7-2026-11-25-13:28:44").mkdir(parents=True)
+    (tmp_path / "dumps" / "kdump-test-1").mkdir()
+    stack = El().configured({"nfs": f"dump-server:{tmp_path}", "path": "/dumps"})
+    (found,) = stack.dumps(shell, until())
+    assert stack.sender_of(found) == "192.0.2.7"
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"nfs": "server:/export"}, "nfs server:/export takes dumps to where nobody looks"),
+        ({"virtiofs": "dumps"}, "virtiofs dumps takes dumps to where nobody looks"),
+        ({"ssh": "u@dump-server", "path": "crash"}, "path crash is one of u's home on dump-server"),
         ({"path": "crash"}, "without a target, path begins with /"),
         ({"raw": "/dev/vdb", "ext4": "/dev/vdc"}, "line 1 has named a target"),
         ({"failure_action": "panic"}, "failure_action is one of"),
@@ -238,7 +297,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
 def configure(here: Here) -> Callable[..., str]:
     def configure(**settings: str) -> str:
         shell: Any = here
-        return str(El().configure(shell, settings, until()))
+        written = El().write(shell, settings, until())
+        if written.to_arm:
+            El().arm(shell, written, until())
+        return str(written)
 
     return configure
 

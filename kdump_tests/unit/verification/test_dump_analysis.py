@@ -94,14 +94,13 @@ def test_a_trigger_that_crashes_elsewhere_is_seen() -> None:
 
 
 def test_saved_log_and_console_that_agree_with_the_dump_pass() -> None:
-    dump_checks.test_saved_dmesg_ends_as_the_log_in_the_dump(CRASH)
+    dump_checks.test_saved_dmesg_ends_as_the_log_in_the_dump(CRASH, list(LOG))
     dump_checks.test_last_words_on_the_console_are_in_the_log_in_the_dump(CRASH)
 
 
 def test_a_saved_log_without_its_end_is_seen() -> None:
-    cut: Any = SimpleNamespace(dump=SimpleNamespace(vmcore=CRASH.dump.vmcore, log_text="\n".join(LOG[:-1])))
     with pytest.raises(AssertionError):
-        dump_checks.test_saved_dmesg_ends_as_the_log_in_the_dump(cut)
+        dump_checks.test_saved_dmesg_ends_as_the_log_in_the_dump(CRASH, list(LOG[:-1]))
 
 
 def test_a_console_that_says_more_than_the_dump_is_seen() -> None:
