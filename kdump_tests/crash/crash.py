@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import dropwhile
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kdump_tests.crash.planted import Planted, plant
 from kdump_tests.crash.timeline import Fault, Reader, Timeline, read_timeline, unseen
+from kdump_tests.crash.traffic import traffic
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crash.words import LastWords, last_words
 from kdump_tests.errors import (
@@ -38,6 +39,7 @@ _PULL_SECONDS = 10.0
 _FETCH_SECONDS = 600.0
 # Filling a memory takes the longest; of the reference machine.
 _PREPARE_SECONDS = 180.0
+_TRAFFIC_SECONDS = 120.0
 # For a line of the kernel's to come over a serial line, and what stands between that and us.
 _CONSOLE_SECONDS = 30.0
 # Of a log of the capture's own, in bytes: some tens of KiB as a rule.
@@ -161,25 +163,26 @@ def crash_guest(
     keeper = keeper or guest
     before = stack.dumps(keeper.shell, keeper.command_deadline())
     _prepare(guest, trigger)
-    guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
-    printed = guest.console.end
-    planted = plant(guest)
-    running = services(guest)  # and whoever holds what was planted
-    keeper.has_file_port()  # asked now, not while a verdict is waited for
-    cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
-    blind = _blind_because(guest, planted, printed)
-    with step(guest.name, f"crashing by {trigger}"):
-        start, begun = guest.console.end, time.monotonic()
-        _pull(guest, trigger, cpu)
-        if not blind:
-            timeline = _watch(guest, stack, trigger, start, begun)
-            boot_id_after, new, dump = _harvest(guest, keeper, stack, before, timeline, planted)
-            if not guest.watched:
-                blind = "its console ended before the machine was back"
-        if blind:
-            timeline, boot_id_after, new, dump = _look_afterwards(
-                guest, stack, trigger, blind, before, planted, kernel.boot_id, begun
-            )
+    with _load(guest, trigger):
+        guest_time = int(guest.shell.run("date", "+%s", until=guest.command_deadline()))
+        printed = guest.console.end
+        planted = plant(guest)
+        running = services(guest)  # and whoever holds what was planted
+        keeper.has_file_port()  # asked now, not while a verdict is waited for
+        cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
+        blind = _blind_because(guest, planted, printed)
+        with step(guest.name, f"crashing by {trigger}"):
+            start, begun = guest.console.end, time.monotonic()
+            _pull(guest, trigger, cpu)
+            if not blind:
+                timeline = _watch(guest, stack, trigger, start, begun)
+                boot_id_after, new, dump = _harvest(guest, keeper, stack, before, timeline, planted)
+                if not guest.watched:
+                    blind = "its console ended before the machine was back"
+            if blind:
+                timeline, boot_id_after, new, dump = _look_afterwards(
+                    guest, stack, trigger, blind, before, planted, kernel.boot_id, begun
+                )
     return Crash(
         guest=guest.name,
         trigger=trigger,
@@ -204,6 +207,13 @@ def _prepare(guest: Guest, trigger: Trigger) -> None:
     if recipe.prepare:
         until = guest.deadline(_PREPARE_SECONDS, f"it is ready for {trigger}")
         guest.shell.run("sh", "-e", "-c", recipe.prepare, until=until)
+
+
+def _load(guest: Guest, trigger: Trigger) -> AbstractContextManager[None]:
+    """What this host does to the machine meanwhile."""
+    if not trigger.value.traffic:
+        return nullcontext()
+    return traffic(guest.shell, guest.deadline(_TRAFFIC_SECONDS, "its network is busy"))
 
 
 def _pull(guest: Guest, trigger: Trigger, cpu: int | None) -> None:

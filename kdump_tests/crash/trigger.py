@@ -39,7 +39,8 @@ class Need:
 class Recipe:
     """How a trigger is pulled, and what the kernel then prints.
 
-    ``prepare`` is a shell script that must succeed. ``task`` is the name (comm) of the task that panics and
+    ``prepare`` is a shell script that must succeed. With ``traffic`` this host and the machine send to each
+    other all the while. ``task`` is the name (comm) of the task that panics and
     ``cpu`` where, None where chance decides; ``names_task`` is whether the kernel says so. ``in_nmi``: the
     panic is in NMI context, where printk() only takes notes for later, and the capture kernel may start
     before that. ``not_dumped_because`` is the fault of the crash that there must be; empty where a dump must
@@ -54,6 +55,7 @@ class Recipe:
     words: Words
     pull: Pull
     prepare: str = ""
+    traffic: bool = False
     task: str | None = None
     cpu: Cpu | None = None
     names_task: bool = True
@@ -129,7 +131,7 @@ class Trigger(Enum):
         words=_SYSRQ, pull=_SYSRQ_C, crashes_in=_HANDLER, task="sh", cpu=Cpu.RANDOM, vcpus=2
     )
     SYSRQ_C_UNDER_LOAD = Recipe(
-        words=_SYSRQ, pull=_SYSRQ_C, crashes_in=_HANDLER, prepare=_LOAD, task="sh", vcpus=2
+        words=_SYSRQ, pull=_SYSRQ_C, crashes_in=_HANDLER, prepare=_LOAD, traffic=True, task="sh", vcpus=2
     )
     # Here kernel.sysrq counts, and Debian's allows no crash (438, without 8).
     SERIAL_BREAK = Recipe(

@@ -156,6 +156,10 @@ class Shell:
                 reason=f"{type(error).__name__}: {error}",
             ) from None
 
+    def another(self) -> "Shell":
+        """One of the same machine with the same log, for a second connection; not connected yet."""
+        return Shell(self.login, self._log)
+
     def close(self) -> None:
         """Close the connection from this side; a panicked machine never will."""
         if self._client:
