@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,12 +19,16 @@ _LONGEST_LOOKED_AT = 512
 
 @dataclass(frozen=True)
 class Signature:
-    """One kind of trouble, and the words by which it is known. ``sources`` say who prints them."""
+    """One kind of trouble, and the words by which it is known. ``sources`` say who prints them.
+
+    With ``until_saved`` it is none once the dump is saved.
+    """
 
     id: str
     means: str
     pattern: Pattern[str]
     sources: tuple[str, ...]
+    until_saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,24 @@ def signatures() -> tuple[Signature, ...]:
     """All of them, as trouble.toml has them."""
     described = tomllib.loads(_SIGNATURES.read_text())["signature"]
     return tuple(
-        Signature(each["id"], each["means"], re.compile(each["pattern"]), tuple(each["sources"]))
+        Signature(**{**each, "pattern": re.compile(each["pattern"]), "sources": tuple(each["sources"])})
         for each in described
     )
 
 
-def troubles(lines: Iterable[Line]) -> tuple[Trouble, ...]:
-    """What these lines of a capture complain of, in the order in which it began to."""
+def troubles(
+    lines: Iterable[Line], saved_before: Callable[[Line], bool] = lambda _: False
+) -> tuple[Trouble, ...]:
+    """What these lines of a capture complain of, in the order in which it began to.
+
+    ``saved_before`` tells whether a line was printed when the dump was saved.
+    """
     seen: dict[str, list[Line]] = {}
     counted: dict[str, int] = {}
     for line in lines:
         text = line.text[:_LONGEST_LOOKED_AT]
         for signature in signatures():
-            if signature.pattern.search(text):
+            if signature.pattern.search(text) and not (signature.until_saved and saved_before(line)):
                 counted[signature.id] = counted.get(signature.id, 0) + 1
                 if len(alike := seen.setdefault(signature.id, [])) < _MOST_ALIKE:
                     alike.append(line)

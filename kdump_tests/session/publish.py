@@ -185,8 +185,12 @@ def captured_but(happened: Crash) -> Iterator[facts.Finding]:
 
     The log has more than a console that is told to be quiet; what both have is told once.
     """
+
+    def saved_before(line: Line) -> bool:
+        return happened.timeline.phase_at(line).rank >= Phase.DUMP_SAVED.rank
+
     told = set()
-    for trouble in troubles(happened.capture_log):
+    for trouble in troubles(happened.capture_log, saved_before):
         told.add(trouble.signature)
         first, *_ = trouble.lines
         when = f"since {happened.timeline.phase_at(first)}; console line {first.number}"

@@ -62,7 +62,10 @@ Nov 25 14:40:57 guest kdump[313]: saving vmcore complete
 
 def told(*console: str, own_log: str) -> list[facts.Finding]:
     """Of a saved dump, with those lines on the capture's console and that log beside the dump."""
-    timeline = SimpleNamespace(reached=lambda _: True, phase_at=lambda _: Phase.TARGET_MOUNTED)
+    timeline = SimpleNamespace(
+        reached=lambda _: True,
+        phase_at=lambda line: Phase.DUMP_SAVED if line.number >= 410 else Phase.TARGET_MOUNTED,
+    )
     heard = tuple(Line(number, 0.0, text) for number, text in enumerate(console, 400))
     dump = SimpleNamespace(capture_log=own_log)
     crash = SimpleNamespace(guest="rocky-9-2G", timeline=timeline, capture_log=heard, dump=dump)
@@ -75,6 +78,11 @@ def test_what_a_captures_own_log_complains_of_is_told_with_its_line() -> None:
     assert (disk.when, disk.count) == ("line 2 of the capture's own log", 1)
     assert disk.lines == (OWN_LOG.splitlines()[1],)
     assert unit.lines == (OWN_LOG.splitlines()[2].replace("\x1b", r"\x1b"),)
+
+
+def test_disks_that_go_down_with_the_machine_are_no_trouble() -> None:
+    failed = "[   73.706167] I/O error, dev vda, sector 193424 op 0x0:(READ) flags 0x80700"
+    assert [finding.count for finding in told(failed, *["still saving"] * 9, failed, own_log="")] == [1]
 
 
 def test_what_the_console_told_already_is_not_told_twice() -> None:
