@@ -13,7 +13,7 @@ from kdump_tests.crashkernel.placement import Fits, Placement, Room
 from kdump_tests.crashkernel.reservation import Reservation
 from kdump_tests.crashkernel.setting import Auto, Ranges, Setting, Simple, Suffix, Suffixed, singles
 from kdump_tests.errors import BadInput
-from kdump_tests.sizes import round_up
+from kdump_tests.sizes import format_size, round_up
 
 _PAGE = 4096
 
@@ -37,7 +37,8 @@ def expected_reservations(
     fit easily, that leaves one.
 
     Raises:
-        BadInput: the value leaves it to the kernel (``auto``).
+        BadInput: the value leaves it to the kernel (``auto``), or asks for so much ``,cma`` that it may
+            come in pieces.
     """
     effective = _effective(setting, generation)
     main, size = _main(effective, memory, generation)
@@ -60,8 +61,25 @@ def expected_reservations(
             outcomes = _tried(above, below)
         else:
             outcomes = _tried(below, above) if generation.plain_goes_above else _tried(below)
-    cma = round_up(effective.cma.size, _PAGE) if effective.cma and placement.has_cma else 0
-    return tuple(replace(each, cma=cma) if each.main else each for each in outcomes)
+    if effective.cma is None or not placement.has_cma:
+        return outcomes
+    return _with_cma(outcomes, round_up(effective.cma.size, _PAGE), room)
+
+
+def _with_cma(outcomes: tuple[Reservation, ...], size: int, room: Room) -> tuple[Reservation, ...]:
+    """With what the running kernel may use meanwhile; there is none beside nothing.
+
+    Where it is not free in one piece, reserve_crashkernel_cma() of kernel/crash_reserve.c takes up to four,
+    halving what it asks for each time that there is none: how much that comes to, the holes decide that the
+    kernel, its initrd and the firmware leave.
+    """
+    for each in outcomes:
+        together = each.total + size
+        if each.main and Fits.SURELY not in (room.below(together), room.above(together)):
+            raise BadInput(
+                f"{format_size(size)},cma may not be free in one piece: the kernel then takes smaller ones"
+            )
+    return tuple(replace(each, cma=size) if each.main else each for each in outcomes)
 
 
 def _tried(*places: tuple[Fits, tuple[Reservation, ...]]) -> tuple[Reservation, ...]:

@@ -179,6 +179,27 @@ def test_offset_that_6_1_takes_is_never_free_to_6_12(value: str) -> None:
 def test_cma_comes_on_top_in_whole_pages() -> None:
     assert kept("256M crashkernel=1,cma", "2G", "6.17.1") == Reservation(256 * MIB, cma=4096)
     assert kept("256M crashkernel=64M,cma", "2G", "7.2.0") == Reservation(256 * MIB, cma=64 * MIB)
+    assert kept("8G crashkernel=64M,cma", "4G", "7.2.0") == Reservation(0)
+
+
+@pytest.mark.parametrize(
+    ("memory", "cma", "told"),
+    [
+        # 7.2 reserved 687M of it in four pieces, and 1349M.
+        ("964M", "1630M", False),
+        ("1630M", "1630M", False),
+        ("16G", "1630M", True),
+        ("2G", "1536M", True),
+        ("2G", "1750M", False),
+    ],
+)
+def test_cma_that_may_come_in_pieces_is_not_foretold(memory: str, cma: str, told: bool) -> None:
+    value = f"200000001 crashkernel={cma},cma"
+    if told:
+        assert kept(value, memory, "7.2.0") == Reservation(200000001, cma=parse_size(cma))
+    else:
+        with pytest.raises(BadInput, match="may not be free in one piece"):
+            kept(value, memory, "7.2.0")
 
 
 @pytest.mark.parametrize(
