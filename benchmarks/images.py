@@ -68,9 +68,14 @@ def _verify(image: str) -> tuple[list[Row], int]:
     ]
     for verdict in verdicts:
         if verdict.outcome not in count:
-            reason = next((line for line in verdict.message.splitlines() if line), "")
+            told_why = (line.removeprefix("E ") for line in verdict.message.splitlines())
+            reason = next((line.strip() for line in told_why if "Error: " in line), verdict.message)
             rows.append(
-                Row(f"{verdict.outcome}: {NodeId.parse(verdict.test)}", reason.replace("|", "\\|"), "")
+                Row(
+                    f"{verdict.outcome}: {NodeId.parse(verdict.test)}",
+                    " ".join(reason.split()).replace("|", "\\|"),
+                    "",
+                )
             )
     return rows, done.returncode
 
