@@ -177,7 +177,8 @@ def crash_guest(
             if not blind:
                 timeline = _watch(guest, stack, trigger, start, begun)
                 boot_id_after, new, dump = _harvest(guest, keeper, stack, before, timeline, planted)
-                if not guest.watched:
+                # What it left is taken once: a console that ended later has told enough.
+                if boot_id_after is None and not guest.watched:
                     blind = "its console ended before the machine was back"
             if blind:
                 timeline, boot_id_after, new, dump = _look_afterwards(

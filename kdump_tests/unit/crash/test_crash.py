@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from kdump_tests.crash.crash import Crash, Dump, _blind_because
+from kdump_tests.crash.crash import Crash, Dump, _blind_because, crash_guest
 from kdump_tests.crash.planted import Planted
 from kdump_tests.crash.timeline import Timeline
 from kdump_tests.crash.trigger import Trigger
@@ -110,3 +110,26 @@ def test_console_that_has_ended_will_not_and_where_there_is_none_that_is_said(gu
     assert _blind_because(guest, PLANTED, 0) == "its console has ended"
     guest.has_console = False
     assert _blind_because(guest, PLANTED, 0) == "there is no console"
+
+
+@pytest.mark.parametrize(("entered_again", "comes_from"), [("b2", "watching"), (None, "looking afterwards")])
+def test_what_a_crash_left_is_taken_once_whenever_its_console_ends(
+    guest: Mock, monkeypatch: pytest.MonkeyPatch, entered_again: str | None, comes_from: str
+) -> None:
+    seen = Timeline((), (), None, "console.log", "", ())
+    watched = CaptureFailed("watching")
+    looked = CaptureFailed("looking afterwards")
+    story: dict[str, object] = {
+        "_prepare": None, "plant": PLANTED, "services": (), "_blind_because": "", "_pull": None,
+        "_watch": seen, "_harvest": (entered_again, (), watched),
+        "_look_afterwards": (seen, "b2", (), looked),
+    }  # fmt: skip
+    for name, answer in story.items():
+        monkeypatch.setattr(f"kdump_tests.crash.crash.{name}", Mock(return_value=answer))
+    guest.name, guest.folder, guest.shell = "theirs", Path(), Mock()
+    guest.shell.run.return_value = "1700000000"
+    guest.console.close()
+    happened = crash_guest(guest, Mock(boot_id="b1"), Mock(), Trigger.NMI)
+    assert happened.boot_id_after == "b2"
+    with pytest.raises(CaptureFailed, match=comes_from):
+        _ = happened.dump
