@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kdump_tests.vmcore.flaw import Unknown
 from kdump_tests.vmcore.inspection import Vmcore
-from kdump_tests.vmcore.kept_pages import MapOfPages, left_out
+from kdump_tests.vmcore.kept_pages import KeptPages, MapOfPages, left_out
 from kdump_tests.vmcore.memory import Refused, memory_of
 from kdump_tests.vmcore.opened import Opened, open_dump
 from kdump_tests.vmcore.page_kinds import Kind
@@ -34,21 +34,29 @@ def find_in_user_data(dump: Vmcore, content: bytes) -> Sought:
     if not dump.complete:
         return Sought(unknown_because="the dump is not whole")
     promised = dump.dump_level is None or Kind.USER not in left_out(dump.dump_level)
-    if dump.kept and not any(pages.stored for pages in dump.kept.kinds if pages.kind is Kind.USER):
-        if dump.dump_level is None:
-            return Sought(unknown_because="it keeps no user data, and does not tell its dump level")
+    if dump.dump_level is not None and dump.kept and not _keeps_user_data(dump.kept):
         return Sought(promised=promised)
     with open_dump(dump.path) as opened:
         try:
-            return Sought(_first_frame(opened, content), promised)
+            frame, any_page = _first_frame(opened, content)
         except (Unknown, Refused) as unknown:
             return Sought(unknown_because=str(unknown))
+    if dump.dump_level is None and not any_page:
+        return Sought(unknown_because="it keeps no user data, and does not tell its dump level")
+    return Sought(frame, promised)
 
 
-def _first_frame(opened: Opened, content: bytes) -> int | None:
+def _keeps_user_data(kept: KeptPages) -> bool:
+    return any(pages.stored for pages in kept.kinds if pages.kind is Kind.USER)
+
+
+def _first_frame(opened: Opened, content: bytes) -> tuple[int | None, bool]:
+    """The first frame that holds it, and whether there was any of a user's."""
+    any_page = False
     pages = MapOfPages.of(opened.shape.vmcoreinfo, opened.frame_sets)
     with memory_of(opened.path) as memory:
         for frame in pages.stored(Kind.USER, memory.read):
+            any_page = True
             if content in memory.page(frame, pages.sections.page_size):
-                return frame
-    return None
+                return frame, True
+    return None, any_page

@@ -1,6 +1,7 @@
 """What a process kept in memory is in the dump, or it is said why nobody can tell."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def test_a_level_that_keeps_no_user_data_does_not_promise_it(path: Path) -> None
     assert sought(path, machine_with_users(ring(), USERS, dump_level=31).image) == Sought(
         None, promised=False
     )
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "too many to count"])
+def test_a_dump_that_tells_no_level_and_keeps_none_is_not_judged(path: Path, *, counted: bool) -> None:
+    """An ELF file of a large machine: its pages are only counted when that is asked for."""
+    path.write_bytes(machine_with_users(ring(), USERS, dump_level=31).image)
+    core = replace(inspect(path), dump_level=None)
+    found = find_in_user_data(core if counted else replace(core, kept=None), KEPT)
+    assert found.unknown_because == "it keeps no user data, and does not tell its dump level"
 
 
 def test_a_dump_that_keeps_what_its_level_leaves_out_is_looked_through(path: Path) -> None:
