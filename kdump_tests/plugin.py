@@ -56,6 +56,7 @@ _RESERVE_SECONDS = 240.0
 _PLAN = pytest.StashKey[Plan]()
 _SESSION = pytest.StashKey[SuiteSession]()
 _WORKER = pytest.StashKey[Worker | None]()
+_ANALYSED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -233,6 +234,8 @@ def pytest_configure(config: pytest.Config) -> None:
     except LabError as error:
         pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
     config.stash[_PLAN] = plan
+    # Asked once: collecting asks for each file, and what is judged must not change on the way.
+    config.stash[_ANALYSED] = _debug_information_may_be_here(plan)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -275,7 +278,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         "test_crash.py": True in dumps,
         "test_dump.py": True in dumps,
         "test_account.py": True in dumps and keeps_account,
-        "test_dump_analysis.py": True in dumps and _debug_information_may_be_here(plan),
+        "test_dump_analysis.py": True in dumps and config.stash[_ANALYSED],
         "test_lost_crash.py": False in dumps,
     }
     return (collection_path.parent == _SUITE and not asked.get(collection_path.name, True)) or None
@@ -623,7 +626,7 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)
-        if not _debug_information_may_be_here(plan):
+        if not request.config.stash[_ANALYSED]:
             report.record(publish.not_judged(happened, _way_to_debug_information(plan)))
     for remark in publish.remarks(happened):
         report.record(remark)
