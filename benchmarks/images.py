@@ -8,13 +8,11 @@ Exit status 1 when a laboratory failed: that kdump does not work on an image is 
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from results import PROJECT, Row, record, table
+from results import Row, record, run_suite, table
 
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
@@ -50,11 +48,7 @@ def _verify(image: str) -> tuple[list[Row], int]:
     packages = dict(built.packages)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", f"--image={image}", f"--reports={folder}"],
-            cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=_LONGEST_SECONDS, check=False,
-        )  # fmt: skip
+        status = run_suite([f"--image={image}", f"--reports={folder}"], _LONGEST_SECONDS)
         told = read_facts(Path(folder, "last", "results.jsonl"))
     took = time.monotonic() - begun
     verdicts = [fact for fact in told if isinstance(fact, Verdict)]
@@ -63,21 +57,15 @@ def _verify(image: str) -> tuple[list[Row], int]:
         Row("kernel", built.kernel_release),
         *(Row(name, packages[name]) for name in _PACKAGES),
         Row("checks passed, skipped, in all", f"{count['passed']}, {count['skipped']}, {len(verdicts)}"),
-        Row("exit status", str(done.returncode), "0, or 1 with its reason"),
+        Row("exit status", str(status), "0, or 1 with its reason"),
         Row("took", f"{took:.0f} s"),
     ]
     for verdict in verdicts:
         if verdict.outcome not in count:
             told_why = (line.removeprefix("E ") for line in verdict.message.splitlines())
             reason = next((line.strip() for line in told_why if "Error: " in line), verdict.message)
-            rows.append(
-                Row(
-                    f"{verdict.outcome}: {NodeId.parse(verdict.test)}",
-                    " ".join(reason.split()).replace("|", "\\|"),
-                    "",
-                )
-            )
-    return rows, done.returncode
+            rows.append(Row(f"{verdict.outcome}: {NodeId.parse(verdict.test)}", reason))
+    return rows, status
 
 
 if __name__ == "__main__":

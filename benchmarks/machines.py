@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self, TypeVar
 
-from results import PROJECT, as_line, enter, here, in_words
+from results import PROJECT, Line, as_line, enter, here, in_words
 
 from kdump_tests.guest.image import Image
 from kdump_tests.report.facts import (
@@ -46,7 +46,7 @@ F = TypeVar("F", bound=Fact)
 
 
 @dataclass(frozen=True)
-class Line:
+class Machine(Line):
     """What was run, and what its report says became of it."""
 
     machine: str
@@ -83,11 +83,6 @@ class Line:
         """How the line of a run like this one begins."""
         return as_line(self.machine, self.asked)
 
-    @property
-    def as_line(self) -> str:
-        """Markdown."""
-        return as_line(*vars(self).values())
-
 
 def main() -> int:
     """Run what is asked for, tell, record."""
@@ -113,7 +108,7 @@ def _tell(folder: Path, *, record: bool) -> None:
     # pytest leaves links to its newest folders, which hold nothing of their own.
     reports = {path.parent.resolve() for path in folder.rglob(_FACTS)}
     for report in sorted(reports, key=lambda each: (each / _FACTS).stat().st_mtime):
-        if line := Line.of(report):
+        if line := Machine.of(report):
             print(line.as_line, flush=True)
             if record:
                 enter(_TABLE, _head(), line.key, line.as_line)
@@ -159,7 +154,7 @@ def _outcome(told: tuple[Fact, ...], status: int) -> str:
         return f"verified: {passed} checks"
     bad = [verdict for verdict in verdicts if verdict.outcome in {"failed", "error"}]
     words = next((line for verdict in bad for line in verdict.message.splitlines() if line.strip()), "")
-    names = ", ".join(dict.fromkeys(str(NodeId.parse(verdict.test).function) for verdict in bad))
+    names = ", ".join(dict.fromkeys(NodeId.parse(verdict.test).function for verdict in bad))
     return f"exit status {status}: {words if status > 1 else names}"
 
 

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -35,7 +35,7 @@ class Row:
 
 def table(rows: Sequence[Row]) -> str:
     """As Markdown."""
-    lines = [f"| {row.what} | {row.value} | {row.promised} |" for row in rows]
+    lines = [as_line(row.what, row.value, row.promised) for row in rows]
     return "\n".join(["| measured | value | promised |", "|---|---|---|", *lines])
 
 
@@ -70,17 +70,33 @@ def as_line(*cells: str) -> str:
     return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line of a table, of which each field is a cell."""
+
+    @property
+    def as_line(self) -> str:
+        """Markdown."""
+        return as_line(*vars(self).values())
+
+
 def enter(
-    path: Path, head: str, key: str, new: str, rank: Callable[[str], object] = str, tail: Sequence[str] = ()
+    path: Path, head: str, key: str, new: str, order: Sequence[str] = (), tail: Sequence[str] = ()
 ) -> None:
     """Write a line into the table of a file, in the place of those that begin with ``key``.
 
-    ``head`` is all that stands before the first line, ``tail`` what follows the last.
+    ``head`` is all that stands before the first line, ``tail`` what follows the last. Lines are in the
+    ``order`` of their first cells, those that it does not name behind.
     """
+
+    def rank(each: str) -> tuple[int, str]:
+        first = each.split("|")[1].strip()
+        return order.index(first) if first in order else len(order), each
+
     lines = path.read_text().splitlines() if path.exists() else []
     known = [each for each in lines if each.startswith("| ")][1:]  # without its head
     kept = [each for each in known if not each.startswith(key)]
-    rows = sorted([*kept, new], key=lambda each: (rank(each), each))
+    rows = sorted([*kept, new], key=rank)
     path.write_text("\n".join([head, *rows, *tail]) + "\n")
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from results import PROJECT, as_line, enter, here, in_words, run_suite
+from results import PROJECT, Line, enter, here, in_words, run_suite
 
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
@@ -104,7 +104,7 @@ _ASKED = (
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Line):
     """What became of a case, as a line of the table."""
 
     case: str
@@ -113,11 +113,6 @@ class Result:
     dump: str
     seconds: str
     day: str
-
-    @property
-    def as_line(self) -> str:
-        """Markdown."""
-        return as_line(*vars(self).values())
 
     @property
     def good(self) -> bool:
@@ -205,14 +200,13 @@ def _judged(case: Case, status: int, report: Path) -> tuple[str, str]:
 
 def _record(result: Result) -> None:
     """Put its line in the place of the one with the same case and guest."""
-    order = [case.name for case in CASES]
     image = result.guest.partition(",")[0]
     enter(
         _TABLE,
         _head(),
         f"| {result.case} | {image},",
         result.as_line,
-        lambda each: _rank(order, each),
+        [case.name for case in CASES],
         ["", *_without_a_word()],
     )
 
@@ -225,11 +219,6 @@ def _without_a_word() -> list[str]:
         "",
         *(f"- `{line}`: {left.reason}" for line, (left, *_) in told.items()),
     ]
-
-
-def _rank(order: list[str], line: str) -> int:
-    name = line.split("|")[1].strip()
-    return order.index(name) if name in order else len(order)
 
 
 def _head() -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from results import PROJECT, as_line, enter, run_suite
+from results import PROJECT, Line, enter, run_suite
 
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.report.facts import (
@@ -46,7 +46,7 @@ _STAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Line):
     """What became of a trigger, as a line of the table."""
 
     trigger: str
@@ -57,11 +57,6 @@ class Result:
     backtrace: str
     seconds: str
     day: str
-
-    @property
-    def as_line(self) -> str:
-        """Markdown."""
-        return as_line(*vars(self).values())
 
     @property
     def good(self) -> bool:
@@ -84,7 +79,7 @@ def main() -> int:
         print(result.as_line, flush=True)
         if options.record:
             image = result.guest.partition(",")[0]
-            enter(_TABLE, _head(), f"| {result.trigger} | {image},", result.as_line, _rank)
+            enter(_TABLE, _head(), f"| {result.trigger} | {image},", result.as_line, list(_TRIGGERS))
     return 0 if results and all(result.good for result in results) else 1
 
 
@@ -165,10 +160,6 @@ def _outcome(checks: list[Verdict], crash: Crash | None, dumps: list[Dump]) -> s
     if [dump.complete for dump in dumps] == [True]:
         return f"proven: {passed} checks"
     return "FAILED: no complete vmcore, and no check says so"
-
-
-def _rank(line: str) -> int:
-    return list(_TRIGGERS).index(line.split("|")[1].strip())
 
 
 def _head() -> str:
