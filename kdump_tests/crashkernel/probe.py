@@ -172,11 +172,14 @@ def _answered(kernel: Path, value: str | None, memory: int, accelerator: str, un
     )
     if log.matched:
         return log
-    raise _no_answer(kernel, memory, log, until)
+    raise _no_answer(kernel, memory, log, until, value)
 
 
-def _no_answer(kernel: Path, memory: int, log: ProbeLog, until: Deadline) -> LabError:
-    where, facts = f"{kernel.name} on {format_size(memory)}", _whereabouts(kernel, log)
+def _no_answer(
+    kernel: Path, memory: int, log: ProbeLog, until: Deadline, value: str | None = None
+) -> LabError:
+    where = f"{kernel.name} on {format_size(memory)}"
+    facts = {"crashkernel": value, **_whereabouts(kernel, log)}
     if any("Kernel panic" in line for line in log.lines):
         return LabError(f"{where} panics before it reserves anything", **facts)
     if log.exit_status is not None:

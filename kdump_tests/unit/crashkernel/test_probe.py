@@ -317,6 +317,7 @@ def test_kernel_that_panics_first_is_no_answer(kernel: Path, fake_qemu: FakeQemu
     with pytest.raises(LabError, match="panics before it reserves") as refused:
         asked(kernel)
     assert "no memory" in refused.value.facts["last lines"]
+    assert refused.value.facts["crashkernel"] == "auto"
 
 
 def test_kernel_that_prints_nothing_is_told_apart(kernel: Path, fake_qemu: FakeQemu) -> None:
