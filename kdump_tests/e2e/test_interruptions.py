@@ -35,6 +35,7 @@ def test_next_start_removes_what_a_sigkill_left(image: BuiltImage, runner: Runne
 def test_signals_leave_nothing_even_without_a_next_start(
     image: BuiltImage, runner: Runner, signals: list[signal.Signals], status: int
 ) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the suite would not heed it
     with runner.started(_TWO) as process:
         _await_guest(runner)
         for number in signals:

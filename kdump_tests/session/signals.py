@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM, SIGHUP: the first ends the session in order, the second at once; no guest is left."""
+"""Ctrl-C, SIGTERM, SIGHUP: the first ends the session in order, the second at once; no guest is left.
+
+Not SIGHUP where it is ignored already: that is what nohup is for.
+"""
 
 import os
 import signal
@@ -32,9 +35,15 @@ def orderly(sweep: Callable[[], object]) -> Iterator[list[int]]:
             sweep()
         os._exit(128 + number)
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    heeded = [number for number in _SIGNALS if not _is_for_nobody(number)]
+    before = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_for_nobody(number: signal.Signals) -> bool:
+    # SIGINT is ignored by all that a shell starts in the background, and must still end a session.
+    return number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

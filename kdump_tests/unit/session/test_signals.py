@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ with orderly(sweep):
     finally:
         print("cleaned up", flush=True)
 """
+
+
+@pytest.fixture(autouse=True)
+def terminal() -> Iterator[None]:
+    """One whose end is of interest, also where these tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def never() -> None:
@@ -73,6 +82,13 @@ def test_handlers_are_given_back(number: signal.Signals) -> None:
     with orderly(never):
         assert signal.getsignal(number) is not before
     assert signal.getsignal(number) is before
+
+
+def test_a_terminal_that_goes_away_ends_nothing_under_nohup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with orderly(never) as received:
+        signal.raise_signal(signal.SIGHUP)
+    assert received == []
 
 
 def test_handlers_are_given_back_after_an_interruption() -> None:
