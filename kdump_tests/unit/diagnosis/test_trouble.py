@@ -56,6 +56,8 @@ def serial(tmp_path: Path) -> Iterator[Serial]:
         ("unit-failed", "[FAILED] Failed to mount sys-kernel-debug.mount - Kernel Debug File System."),
         ("network-late", "kdump[380]: WARNING: Waiting for network to be ready (3s / 10min)"),
         ("dump-in-doubt", "kdump-tools[272]: makedumpfile Failed."),
+        ("hook-failed", "kdump[431]: /etc/kdump/post.d/notify exited with 3 status"),
+        ("hook-failed", "[   12.1] kdump: /usr/local/bin/after exited with 1 status"),
     ],
 )
 def test_trouble_is_known_by_its_words(signature: str, line: str) -> None:
