@@ -4,6 +4,9 @@
     .venv/bin/python benchmarks/targets.py                      all, two to seven minutes each
     .venv/bin/python benchmarks/targets.py --image debian-13 ssh nfs4 level-31-zstd
 
+Of an image of another kdump, `--image` is its name, `--package` what its guests are known by, and `--suite`
+what they need to run at all, as often as needed: --suite=--memory=2G --suite=--crashkernel=256M.
+
 Each is a run of the suite with a configuration of its own. With --record the results are written into
 benchmarks/TARGETS.md; what was not run again keeps its line. Exit status 1 when one did not end as it must.
 """
@@ -19,10 +22,12 @@ from results import PROJECT, Line, enter, here, in_words, run_suite
 
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
+from kdump_tests.guest.image import BuiltImage
 from kdump_tests.report.facts import Crash, Dump, Verdict, read_facts
 from kdump_tests.report.words import NodeId
 from kdump_tests.stacks import STACKS
 from kdump_tests.stacks.kdump_conf import parse_kdump_conf
+from kdump_tests.stacks.stack import Stack
 
 _TABLE = PROJECT / "benchmarks" / "TARGETS.md"
 _LONGEST_SECONDS = 1500
@@ -80,9 +85,13 @@ CASES = (
     ),
     *(Case(f"level-{level}-elf", f"core_collector makedumpfile -E -d {level}") for level in _LEVELS),
     Case("level-31-threads", "core_collector makedumpfile --num-threads 1 -c -d 31"),
+    Case("copied", "core_collector cp"),
+    Case("final-halt", "final_action halt"),
+    Case("final-poweroff", "final_action poweroff"),
     Case("failure-reboot", "failure_action reboot", ends=("reboot: Restarting system", "")),
     Case("failure-poweroff", "failure_action poweroff", ends=("reboot: Power down", "the machine ended")),
     Case("failure-halt", "failure_action halt", ends=("reboot: System halted", "nothing decisive")),
+    Case("failure-shell", "failure_action shell", ends=("", "waits for a person at its console")),
     *(Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",)) for name in ("gzip", "lz4")),
     *(
         Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",), storage=True)
@@ -128,27 +137,44 @@ def main() -> int:
     known = [case.name for case in CASES]
     parser.add_argument("case", nargs="*", help=f"one of: {', '.join(known)} (default: all)")
     parser.add_argument("--image", default="debian-12", help="the guests' (default: %(default)s)")
+    parser.add_argument("--package", help="their kdump, where no package of the image is: 'kdump-utils 1.0'")
+    parser.add_argument("--suite", action="append", default=[], help="an option of the suite, for all runs")
     parser.add_argument("--record", action="store_true", help="write into benchmarks/TARGETS.md")
     options = parser.parse_args()
     if unknown := set(options.case) - set(known):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    images = ImageStore(default_cache())
+    stack = STACKS[images.get(options.image).image.stack]
     results = []
     for case in CASES:
-        if case.name in options.case or not options.case:
-            results.append(_run(case, f"{options.image}{'-storage' if case.storage else ''}"))
+        if case.name in options.case or (not options.case and _can_say(stack, case)):
+            built = images.get(f"{options.image}{'-storage' if case.storage else ''}")
+            results.append(_run(case, built, options.package, options.suite))
             print(results[-1].as_line, flush=True)
             if options.record:
                 _record(results[-1])
     return 0 if all(result.good for result in results) else 1
 
 
-def _run(case: Case, image: str) -> Result:
-    built = ImageStore(default_cache()).get(image)
-    tools = dict(built.packages)
+def _can_say(stack: Stack, case: Case) -> bool:
+    """Whether a kdump has words for all that a case asks for."""
+    names = {setting.partition("=")[0] for setting in case.settings}
+    return not stack.translate(parse_kdump_conf(case.conf)).untranslated and names <= stack.settings.keys()
+
+
+def _guest(built: BuiltImage, package: str | None) -> str:
+    if package:
+        return f"{built.image.distribution}, {package}, Linux {built.kernel_release}"
+    version = dict(built.packages)["kdump-tools"]
+    return f"{built.image.name}, kdump-tools {version}, Linux {built.kernel_release}"
+
+
+def _run(case: Case, built: BuiltImage, package: str | None, options: list[str]) -> Result:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         arguments = [
-            "--memory=1G", "-n", "1", f"--image={image}", f"--reports={folder}", *case.options,
+            "--memory=1G", *options, "-n", "1", f"--image={built.image.name}", f"--reports={folder}",
+            *case.options,
             *(f"--kdump-setting={setting}" for setting in case.settings),
         ]  # fmt: skip
         if case.conf:
@@ -163,7 +189,7 @@ def _run(case: Case, image: str) -> Result:
         outcome, dump = _judged(case, status, Path(folder, "last"))
     return Result(
         case=case.name,
-        guest=f"{image}, kdump-tools {tools['kdump-tools']}, Linux {built.kernel_release}",
+        guest=_guest(built, package),
         outcome=outcome,
         dump=dump,
         seconds=f"{time.monotonic() - begun:.0f} s",
@@ -186,7 +212,7 @@ def _judged(case: Case, status: int, report: Path) -> tuple[str, str]:
         (crash,) = (fact for fact in told if isinstance(fact, Crash))
         last = next((phase.line for phase in crash.phases if phase.name == "final action"), "nothing")
         if words in last and seen in crash.failure and bool(seen) is (crash.boot_id_after is None):
-            return f"ended as told: {words}{seen and ', '}{seen}", shown
+            return f"ended as told: {', '.join(filter(None, case.ends))}", shown
         return f"FAILED: {last}; {crash.failure}", shown
     if case.fails:
         saved = next((each for each in failed if "test_capture_kernel_saves_the_dmesg" in each.test), None)
@@ -200,11 +226,11 @@ def _judged(case: Case, status: int, report: Path) -> tuple[str, str]:
 
 def _record(result: Result) -> None:
     """Put its line in the place of the one with the same case and guest."""
-    image = result.guest.partition(",")[0]
+    system, package, *_ = result.guest.split()
     enter(
         _TABLE,
         _head(),
-        f"| {result.case} | {image},",
+        f"| {result.case} | {system} {package} ",
         result.as_line,
         [case.name for case in CASES],
         ["", *_without_a_word()],
@@ -229,7 +255,8 @@ def _head() -> str:
 
 A line is one crash: every check of `kdump_tests/verification` that is for it passed, or the dump was
 refused where it must be, and the verdict names the reason. What has no line was not run. Debian 12 builds
-its makedumpfile without snappy and zstd: with -p or -z it packs nothing, and that is no pass.
+its makedumpfile without snappy and zstd: with -p or -z it packs nothing, and that is no pass. Guests with
+kdump-utils are no images of this project: upstream's with Debian's kernel and tools, put together by hand.
 
 | case | guest | outcome | dump | time | day |
 |---|---|---|---|---|---|"""

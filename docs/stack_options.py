@@ -28,6 +28,8 @@ from targets import CASES  # noqa: E402 - it lies beside its kin
 RUNS = HERE / "verified.jsonl"
 PAGE = HERE / "stack-options.md"
 BENCHMARKS = HERE.parent / "benchmarks"
+# By the package that brings it.
+STACK_OF = {"kdump-tools": "debian", "kdump-utils": "el", "kexec-tools": "el", "kdump": "suse"}
 TEXT = """\
 # What each stack makes of kdump.conf
 
@@ -57,8 +59,14 @@ def _of_targets() -> Iterator[Verified]:
     confs = {case.name: case.conf for case in CASES if case.conf and not case.settings}
     for line in (BENCHMARKS / "TARGETS.md").read_text().splitlines():
         columns = [column.strip() for column in line.split("|")]
-        if len(columns) == 8 and columns[1] in confs and columns[3].startswith("verified: "):
-            yield Verified("debian", columns[2].partition(",")[0], columns[6], f"{confs[columns[1]]}\n")
+        if len(columns) != 8 or columns[1] not in confs:
+            continue
+        image, package, _ = columns[2].split(", ", 2)
+        stack = STACK_OF[package.partition(" ")[0]]
+        guest = image if stack == "debian" else f"{image} with {package}"
+        conf = f"{confs[columns[1]]}\n"
+        if columns[3].startswith(("verified: ", "ended as told: ")):
+            yield Verified(stack, guest, columns[6], conf, saved=columns[3].startswith("verified"))
 
 
 def verified_by(report: Path, guest: str) -> Verified:

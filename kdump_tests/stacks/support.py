@@ -18,12 +18,14 @@ class Option:
     """A row: lines as somebody would write them, and which configurations of a run show it at work.
 
     Of what is not ``judged``, a dump that passes proves no more than that kdump arms and dumps with it.
+    What comes ``once_lost`` shows where the dump could not be saved, and nowhere else.
     """
 
     name: str
     text: str
     shown_by: _Shown
     judged: bool = True
+    once_lost: bool = False
 
 
 def _at(kind: type[object], by: By | None = None) -> _Shown:
@@ -50,7 +52,7 @@ def _packed(name: str, how: Compression | None) -> Option:
     return Option(name, f"core_collector makedumpfile {how or ''} -d 31", shown)
 
 
-def _said(text: str, *, judged: bool = False) -> Option:
+def _said(text: str, *, judged: bool = False, once_lost: bool = False) -> Option:
     """A run with the same line, or for what names a file, a module or a node, with any of that name."""
     ((name, value), *_) = parse_kdump_conf(text).options().items()
     exact = name.endswith("_action") or value in {"0", "1", "yes", "no"}
@@ -60,7 +62,11 @@ def _said(text: str, *, judged: bool = False) -> Option:
         options = config.options()
         return options.get(name) == value if exact else name in options
 
-    return Option(named, text, shown, judged)
+    return Option(named, text, shown, judged, once_lost)
+
+
+def _after_a_failure(action: str) -> Option:
+    return _said(f"failure_action {action}", judged=True, once_lost=True)
 
 
 OPTIONS = (
@@ -83,8 +89,7 @@ OPTIONS = (
     *(_packed(how.name.lower(), how) for how in Compression),
     Option("ELF", "core_collector makedumpfile -E -d 31", _made(lambda collector: collector.elf)),
     Option("`cp` instead of makedumpfile", "core_collector cp", lambda run: str(run.core_collector) == "cp"),
-    *(_said(f"failure_action {action}") for action in ("reboot", "halt", "poweroff", "shell")),
-    _said("failure_action dump_to_rootfs"),
+    *map(_after_a_failure, ("reboot", "halt", "poweroff", "shell", "dump_to_rootfs")),
     *(_said(f"final_action {action}", judged=True) for action in ("reboot", "halt", "poweroff")),
     _said("kdump_pre /usr/local/bin/before"),
     _said("kdump_post /usr/local/bin/after"),
@@ -102,12 +107,16 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Verified:
-    """A run of the whole suite with nothing failed, and one crash at least."""
+    """A run of the whole suite with one crash at least, and nothing failed.
+
+    Or else, with nothing ``saved``, one whose disk was full, and whose machine ended as it must then.
+    """
 
     stack: str
     guest: str  # in words
     day: str  # YYYY-MM-DD
     kdump_conf: str
+    saved: bool = True
 
     @property
     def config(self) -> KdumpConfig:
@@ -122,7 +131,11 @@ def cell(stack: Stack, option: Option, runs: Sequence[Verified]) -> str:
     if translation.untranslated:
         reasons = dict.fromkeys(each.reason for each in translation.untranslated)
         return f"not supported: {'; '.join(reasons)}"
-    by = [run.guest for run in runs if run.stack == stack.name and option.shown_by(run.config)]
+    by = [
+        run.guest
+        for run in runs
+        if run.stack == stack.name and run.saved is not option.once_lost and option.shown_by(run.config)
+    ]
     if by and option.judged:
         return f"**verified** on {', '.join(dict.fromkeys(by))}"
     if by:

@@ -7,9 +7,15 @@ from kdump_tests.stacks.kdump_conf import OPTIONS as KNOWN
 from kdump_tests.stacks.kdump_conf import parse_kdump_conf
 from kdump_tests.stacks.support import OPTIONS, Option, Verified, cell, table
 
-CONF = "core_collector makedumpfile -z -d 17\npath /srv/dumps\nkdump_post /bin/a\nfinal_action halt\n"
+CONF = """core_collector makedumpfile -z -d 17
+path /srv/dumps
+kdump_post /bin/a
+final_action halt
+failure_action reboot
+"""
 RUN = Verified("el", "a guest", "2026-11-25", CONF)
 ON_A_DISK = Verified("debian", "another", "2026-11-25", "xfs LABEL=crash\ncore_collector makedumpfile -E\n")
+LOST = Verified("el", "a full one", "2026-11-25", "failure_action shell\npath /srv/dumps\n", saved=False)
 VERIFIED = "**verified** on a guest"
 UNVERIFIED = "translated, unverified"
 
@@ -41,6 +47,8 @@ def test_every_row_is_shown_by_a_run_with_its_own_lines() -> None:
         ("el", "nothing but the defaults", UNVERIFIED),
         ("el", "`final_action halt`", VERIFIED),
         ("el", "`final_action poweroff`", UNVERIFIED),
+        ("el", "`failure_action shell`", "**verified** on a full one"),
+        ("el", "`failure_action reboot`", UNVERIFIED),
         ("el", "`kdump_post`", "dumps with it on a guest; its own effect is not judged"),
         ("el", "`virtiofs`", f"{UNVERIFIED}; nobody looks for such a dump yet"),
         ("debian", "dump level 17", UNVERIFIED),
@@ -54,7 +62,7 @@ def test_every_row_is_shown_by_a_run_with_its_own_lines() -> None:
     ],
 )
 def test_an_option_is_verified_by_a_run_alone(stack: str, option: str, words: str) -> None:
-    assert cell(STACKS[stack], named(option), [RUN, ON_A_DISK]) == words
+    assert cell(STACKS[stack], named(option), [RUN, ON_A_DISK, LOST]) == words
 
 
 def test_table_has_a_column_for_each_stack() -> None:
