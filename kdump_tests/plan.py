@@ -19,12 +19,21 @@ from kdump_tests.guest.spec import SMALLEST_MEMORY, Firmware, GuestSpec
 from kdump_tests.sizes import GIB, format_size, parse_size
 from kdump_tests.stacks import STACKS, dump_disk, dump_server
 from kdump_tests.stacks.another_kernel import KernelFiles
-from kdump_tests.stacks.kdump_conf import KdumpConfig, parse_kdump_conf
+from kdump_tests.stacks.dump_target import Raw
+from kdump_tests.stacks.kdump_conf import FailureAction, FinalAction, KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.stack import Stack, check_settings
 from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.stacks.translation import Translation, Untranslated
 from kdump_tests.stacks.visit import Host
 from kdump_tests.validation import Strict, faults
+
+# Choices that say nothing where the other kind of machine is verified, and options whose names differ.
+_OF_HOSTS = ("allow_crash", "allow_busy", "spare", "identity", "console", "patience")
+_OF_GUESTS = (
+    "image", "firmware", "kernel", "initrd", "modules", "memory", "vcpus", "accelerator", "connect", "cold",
+    "nfs_version",
+)  # fmt: skip
+_OPTIONS = {"accelerator": "accel"}
 
 
 def _sizes(text: object) -> tuple[int, ...]:
@@ -69,7 +78,7 @@ class Plan(Strict):
     kernel: Path | None = None
     initrd: Path | None = None
     modules: Path | None = None
-    memory: Annotated[tuple[int, ...], pydantic.BeforeValidator(_sizes)]
+    memory: Annotated[tuple[int, ...], pydantic.BeforeValidator(_sizes)] = (GIB, 2 * GIB, 4 * GIB, 8 * GIB)
     crashkernel: str = "auto"
     policy: str | None = None
     kernel_arguments: tuple[str, ...] = ()
@@ -113,25 +122,36 @@ class Plan(Strict):
                     reason=f"crashkernel={plan.crashkernel} is asked for, and a policy stands in for auto",
                     way_out="leave one of them out",
                 )
+        if plan.vmlinux is not None and not plan.vmlinux.exists():
+            raise BadInput(f"there is no vmlinux at {plan.vmlinux}", way_out="leave it out, or name one")
         if plan.host is not None:
             plan._check_host()
             return plan
-        if alone := [name for name in ("allow_crash", "identity", "console") if getattr(plan, name)]:
-            raise BadInput(
-                f"--{alone[0].replace('_', '-')} is about an existing host", way_out="--host USER@NAME"
-            )
+        if alone := plan._chosen(_OF_HOSTS):
+            raise BadInput(f"{alone[0]} is about an existing host", way_out="--host USER@NAME")
         plan._check_image()
         plan._check_stack()
         for memory in plan.memory:
             plan.spec(memory, None)  # is it a machine at all?
-        if plan.vmlinux is not None and not plan.vmlinux.exists():
-            raise BadInput(f"there is no vmlinux at {plan.vmlinux}", way_out="leave it out, or name one")
         check_request(plan.crashkernel, plan.memory)
         if remote := plan.remote:
             dump_server.require_known(remote)
+        if plan._chosen(("nfs_version",)) and plan.topology is not Topology.NFS_DUMP:
+            raise BadInput(
+                f"--nfs-version {plan.nfs_version} would not be used: no dump is saved over NFS",
+                way_out="nfs dump-server:/srv/dumps in --kdump-conf",
+            )
         if mount := plan.mount:
             dump_disk.require_known(mount.partition)
+        if raw := plan.raw:
+            dump_disk.require_raw(raw)
         return plan
+
+    def _chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the choices that are not what they are anyway, as options."""
+        fields = type(self).model_fields
+        chosen = [name for name in names if getattr(self, name) != fields[name].default]
+        return tuple(f"--{_OPTIONS.get(name, name.replace('_', '-'))}" for name in chosen)
 
     def _check_stack(self) -> None:
         if self.stack:
@@ -162,6 +182,8 @@ class Plan(Strict):
                 reason="--crashkernel, --policy and --kernel-argument change its kernel command line",
                 way_out="set it there; what is set is what is verified",
             )
+        if guests := self._chosen(_OF_GUESTS):
+            raise BadInput(f"{guests[0]} is about guests, and --host is none", way_out="leave it out")
         if len(self.triggers) > 1:
             raise BadInput("an existing host is crashed once", way_out="one --trigger at a time")
         self._check_stack()
@@ -170,7 +192,30 @@ class Plan(Strict):
                 "dumps of an existing host are looked for on its own disk, where it keeps them now",
                 way_out="leave ssh, nfs, ftp and partitions out of --kdump-conf and --kdump-setting",
             )
+        if self.settings and self.allow_crash is None:
+            raise BadInput(
+                f"{self.host} is only looked at without --allow-crash, and its kdump left as it is",
+                reason="--kdump-conf and --kdump-setting would have it armed anew",
+                way_out="--allow-crash with its own hostname, or neither of them",
+            )
+        if self.configuration:
+            self._check_for_a_host(self.configuration)
         Address.parse(self.host or "")
+
+    def _check_for_a_host(self, config: KdumpConfig) -> None:
+        """After it, nobody may have to go there, and nothing may be changed that is not put back."""
+        actions = {"final_action": config.final_action, "failure_action": config.failure_action}
+        for option, action in actions.items():
+            if action not in {None, FinalAction.REBOOT, FailureAction.REBOOT, FailureAction.DUMP_TO_ROOTFS}:
+                raise BadInput(
+                    f"{option} {action} would leave an existing host down",
+                    reason="its power switch is not ours, and its configuration could not be put back",
+                    way_out=f"{option} reboot",
+                )
+        if isinstance(config.target, Raw):
+            raise BadInput(f"{config.target} would have a disk of an existing host written over")
+        if config.auto_reset_crashkernel:
+            raise BadInput("the boot loader of an existing host is left as it is: no auto_reset_crashkernel")
 
     @property
     def kernel_files(self) -> KernelFiles | None:
@@ -211,6 +256,11 @@ class Plan(Strict):
             self.kernel_files.check()
         elif self.initrd or self.modules:
             raise BadInput("--initrd and --modules need a --kernel to go with")
+        if reserving := [word for word in self.kernel_arguments if word.startswith("crashkernel=")]:
+            raise BadInput(
+                f"--kernel-argument {reserving[0]} would not be what is verified",
+                way_out="--crashkernel VALUE",
+            )
         if self.kernel_arguments and image.boots_by_firmware:
             raise BadInput(
                 f"--kernel-argument {self.kernel_arguments[0]} cannot be set on {image.name}",
@@ -243,6 +293,13 @@ class Plan(Strict):
     def mount(self) -> dump_disk.Mount | None:
         """The disk that ``--kdump-conf`` names for dumps."""
         return self._translation.mount
+
+    @property
+    def raw(self) -> Raw | None:
+        """The disk that ``--kdump-conf`` has dumps written to without a file system."""
+        target = self.configuration.target if self.configuration else None
+        known = "raw" not in {left.option for left in self.untranslated}
+        return target if isinstance(target, Raw) and known else None
 
     @cached_property
     def configuration(self) -> KdumpConfig | None:
@@ -317,6 +374,8 @@ class Plan(Strict):
         The first one's is the tier's own, which other tests look at too, if it needs no other machine.
         """
         tier = self.spec(self.crashed(host), None)
+        if self.host is not None:
+            return (tier,)
         guests = [
             replace(tier, purpose=str(trigger), vcpus=max(tier.vcpus, trigger.value.vcpus))
             for trigger in self.triggers
@@ -341,7 +400,7 @@ class Plan(Strict):
             crashkernel=crashkernel,
             vcpus=self.vcpus,
             kernel_arguments=self.kernel_arguments,
-            disks=(dump_disk.DISK,) if self.mount else (),
+            disks=(dump_disk.DISK,) if self.mount or self.raw else (),
             links=(dump_server.LINK,) if self.remote else (),
             firmware=self.firmware or Image.load(self.image).boot.firmware,
         )

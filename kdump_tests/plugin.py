@@ -14,7 +14,7 @@ from kdump_tests.crash.crash import Crash, crash_guest
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crashkernel.probe import ask
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
-from kdump_tests.errors import LabError, NotArmed
+from kdump_tests.errors import BadInput, LabError, NotArmed
 from kdump_tests.guest.build import ImageStore
 from kdump_tests.guest.cache import default_cache
 from kdump_tests.guest.crashkernel_parameter import Choice, CrashkernelParameter, choose
@@ -37,7 +37,9 @@ from kdump_tests.stacks.boot_loader import value_in
 from kdump_tests.stacks.core_collector import Makedumpfile
 from kdump_tests.stacks.detection import detect, require
 from kdump_tests.stacks.dump_server import DumpServer
-from kdump_tests.stacks.stack import KdumpState, Mechanism, Stack, Written
+from kdump_tests.stacks.kdump_conf import FinalAction
+from kdump_tests.stacks.stack import KdumpState, Mechanism, Stack, Written, as_configured
+from kdump_tests.stacks.topology import Topology
 from kdump_tests.stacks.visit import visited
 from kdump_tests.steps import Step, announce, step
 from kdump_tests.vmcore.analysis import Analysis
@@ -77,9 +79,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
              "for whichever is installed (default: what the image's description says)",
     )  # fmt: skip
     group.addoption(
-        "--memory", metavar="LIST", default="1G,2G,4G,8G",
+        "--memory", metavar="LIST",
         help="memory tiers, comma-separated; what the host cannot boot is probed, and the first one that is "
-             "booted and promised a reservation is crashed (default: %(default)s)",
+             "booted and promised a reservation is crashed (default: 1G,2G,4G,8G)",
     )  # fmt: skip
     group.addoption(
         "--crashkernel", metavar="VALUE",
@@ -304,7 +306,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly or not any(_SUITE in item.path.parents for item in session.items):
         return
-    config.stash[_SESSION] = SuiteSession(config, config.stash[_PLAN], config.stash[_WORKER])
+    try:
+        config.stash[_SESSION] = SuiteSession(config, config.stash[_PLAN], config.stash[_WORKER])
+    except LabError as error:
+        pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
     config.pluginmanager.register(config.stash[_SESSION], "kdump-verify session")
 
 
@@ -447,6 +452,27 @@ class Visit:
         return self.stack
 
 
+def _as_configured(plan: Plan, stack: Stack, guest: Guest) -> Stack:
+    """What is set in the guest counts too: a disk or a host that exists has a configuration of its own.
+
+    Raises:
+        BadInput: with it, nobody here could find a dump, or have the machine back.
+    """
+    found = as_configured(stack, guest.shell, plan.settings, guest.command_deadline())
+    if found.elsewhere and plan.topology is Topology.LOCAL_DUMP:
+        raise BadInput(
+            f"kdump of {guest.name} is configured to take dumps to where nobody looks for them",
+            it_says=found.elsewhere,
+            way_out="--kdump-conf with a path on its own disk, or for guests any target that it names",
+        )
+    if plan.host and found.ends_with is not FinalAction.REBOOT:
+        raise BadInput(
+            f"{guest.name} is to {found.ends_with} after a dump, and its power switch is not ours",
+            way_out="final_action reboot in --kdump-conf",
+        )
+    return found
+
+
 def _write(stack: Stack, guest: Guest, settings: Mapping[str, str]) -> Written:
     """Give an armed guest other settings."""
     with step(guest.name, f"setting {', '.join(name for name, value in settings.items() if value)}"):
@@ -484,7 +510,7 @@ def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory | Visit]:
             except LabError as error:
                 session.stop(error)
             session.tell_accelerator(host.accelerator)
-            yield Visit(guest, kdump.configured(plan.settings), plan.settings, _makedumpfile(plan))
+            yield Visit(guest, kdump, plan.settings, _makedumpfile(plan))
         return
     places = Places(default_cache(), default_base())
     with ExitStack() as stack:
@@ -520,7 +546,7 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     wanted: GuestSpec = request.param
     folder = report.guest_folder(wanted.name)
     with laboratory.guest(wanted, folder) as (guest, parameter):
-        stack = laboratory.stack_of(guest)
+        stack = _as_configured(plan, laboratory.stack_of(guest), guest)
         if plan.mount:
             with step(guest.name, f"making {plan.mount.partition}"):
                 dump_disk.prepare(guest, plan.mount)

@@ -21,6 +21,7 @@ from kdump_tests.errors import BadInput, LabError
 from kdump_tests.guest.console import Console
 from kdump_tests.guest.keys import KeyFile, KnownKey
 from kdump_tests.guest.shell import Login, Shell
+from kdump_tests.steps import step
 
 _ADDRESS = re.compile(r"(?:(?P<user>[A-Za-z0-9_.-]+)@)?(?P<name>[A-Za-z0-9_.-]+)(?::(?P<port>[0-9]{1,5}))?")
 _SSH_PORT = 22
@@ -106,7 +107,7 @@ class Consent:
                 users=", ".join(users),
                 way_out="ask them to leave, or say that it may be: --allow-busy",
             )
-        if running := [name for name in self.spared if _is_active(shell, name, until)]:
+        if running := [name for name in self.spared if _runs(shell, name, until)]:
             raise BadInput(
                 f"{', '.join(running)} of --spare runs on {own}",
                 way_out="stop it there, or say that it may be: --allow-busy",
@@ -119,8 +120,21 @@ def _users(shell: Shell, until: Deadline) -> tuple[str, ...]:
     return tuple(sorted({ascii(line.split()[0])[1:-1][:32] for line in lines if line.strip()}))
 
 
-def _is_active(shell: Shell, service: str, until: Deadline) -> bool:
-    return shell.attempt("systemctl", "is-active", "--quiet", "--", service, until=until).status == 0
+def _runs(shell: Shell, service: str, until: Deadline) -> bool:
+    """Whether it is about anything: a backup is `activating` for as long as it runs.
+
+    Raises:
+        BadInput: there is no such service, so nobody would be spared.
+    """
+    asked = ("systemctl", "show", "--property=LoadState,ActiveState", "--", service)
+    told = dict(line.split("=", 1) for line in shell.run(*asked, until=until).splitlines() if "=" in line)
+    if told.get("LoadState") != "loaded":
+        raise BadInput(
+            f"there is no service {service} to --spare on this host",
+            systemd_says=ascii(told.get("LoadState", "nothing"))[1:-1][:40],
+            way_out="its name as systemctl knows it",
+        )
+    return told.get("ActiveState") not in {"inactive", "failed"}
 
 
 @contextmanager
@@ -179,30 +193,33 @@ def _copy(child: "pexpect.spawn[bytes]", record: Path, console: Console) -> None
 
 @contextmanager
 def kept(
-    shell: Shell, files: Sequence[str], name: str, until: Deadline, back: Callable[[], Deadline]
+    shell: Shell, host: str, files: Sequence[str], run_id: str, until: Deadline, back: Callable[[], Deadline]
 ) -> Iterator[None]:
-    """Save a host's files beside them first, and put them back afterwards. ``name`` tells runs apart.
+    """Save a host's files beside them first, and put them back afterwards.
 
     The archive stays on the host for as long as they are not back. ``back`` gives the host time to return.
 
     Raises:
         LabError: they could not be saved, so nothing was begun, or not be put back; says where they lie.
     """
-    archive = f"/var/tmp/kdump-verify-{name}.tar"  # noqa: S108 - of the host; made for its owner alone
+    archive = f"/var/tmp/kdump-verify-{run_id}.tar"  # noqa: S108 - of the host; made for its owner alone
     shell.run("sh", "-c", _SAVE, "save", archive, *files, until=until)
     try:
         yield
     finally:
         end = back()
+        by_hand = f"tar -C / --touch -xf {archive}"
         try:
-            shell.connect(end, lambda: None)
-            shell.run("sh", "-c", _RESTORE, "restore", archive, *files, until=end)
+            # Said beforehand: who has no patience for it can do it himself.
+            with step(host, f"putting its configuration back (by hand, on it, as root: {by_hand})"):
+                shell.connect(end, lambda: None)
+                shell.run("sh", "-c", _RESTORE, "restore", archive, *files, until=end)
         except LabError as error:
             raise LabError(
                 "the host's configuration could not be put back",
                 reason=error.message,
                 it_lies_in=archive,
-                way_out=f"on the host, as root: tar -C / -xf {archive}",
+                way_out=f"on the host, as root: {by_hand}",
             ) from error
 
 
@@ -216,12 +233,14 @@ for file; do
     if [ -e "$file" ]; then echo "${file#/}"; fi
 done | tar -C / --create --file="$archive" --files-from=-
 """
-# Over what is there: on a disk that a dump has filled, a new file could not be made in its place.
+# Over what is there: on a disk that a dump has filled, a new file could not be made in its place. Touched,
+# as an initramfs is built anew for a configuration that is newer, not for one that is another
+# (check_files_modified() of kdumpctl, mkdumprd of SUSE's kdump).
 _RESTORE = """
 set -e
 archive=$1
 shift
-tar -C / --extract --overwrite --file="$archive"
+tar -C / --extract --overwrite --touch --file="$archive"
 for file; do
     if ! tar --list --file="$archive" | grep -qxF -e "${file#/}"; then rm -f -- "$file"; fi
 done

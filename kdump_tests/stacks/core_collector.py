@@ -181,10 +181,16 @@ def _check_together(line: Line, given: list[_Given]) -> None:
             refuse(name, f"with {name} makedumpfile reads no memory", says)
     if "-E" in words and compressions:
         refuse("-E", f"-E and {compressions[-1]} exclude each other: an ELF dump is not compressed")
-    if "-i" in words and "-x" in words:
-        refuse("-x", "-i and -x exclude each other")
+    for source in {"-i", "--xen-vmcoreinfo"} & words.keys():
+        for symbols in {"-x", "--xen-syms"} & words.keys():
+            refuse(symbols, f"{source} and {symbols} exclude each other")
+    if "--dry-run" in words and "--dump-dmesg" in words:
+        says = f"--dry-run cannot be used with --dump-dmesg.\n{_INVALID}"
+        refuse("--dry-run", "--dry-run and --dump-dmesg exclude each other", says)
     if "--config" in words and "-x" not in words:
         refuse("--config", "--config needs -x")
+    if "--diskset" in words and "-F" not in words:
+        refuse("--diskset", "--diskset takes the memory from disks, and kdump names /proc/vmcore")
     if "--split" in words:
         refuse("--split", "--split writes several files, and kdump names one")
     if "-E" in words and any(option.name == "--num-threads" and int(option.value or 0) for option in given):
@@ -226,7 +232,9 @@ def _makedumpfile(given: list[_Given]) -> Makedumpfile:
 
 
 def _check_number(line: Line, option: _Given) -> None:
-    """A level, or how many threads; makedumpfile looks at each as it reads it."""
+    """A level, how many threads, or a size; makedumpfile looks at each as it reads it."""
+    if option.name == "-L":
+        _check_size(line, option)
     called = {"-d": "Dump_level", "--message-level": "Message_level", "--num-threads": ""}.get(option.name)
     if called is None or option.value is None:
         return
@@ -242,6 +250,14 @@ def _check_number(line: Line, option: _Given) -> None:
         if re.fullmatch("[0-9]{1,9}", part) is None:
             taken = f"takes it for {max(number, 0)}" if part else "passes it over"
             line.refuse(f"{option.name} takes a number", f"nothing; makedumpfile {taken}", option.word.at)
+
+
+def _check_size(line: Line, option: _Given) -> None:
+    """As memparse() of makedumpfile reads one: decimal, octal or hexadecimal, with a unit or without."""
+    found = re.fullmatch("([1-9][0-9]*|0[xX][0-9a-fA-F]+|0[0-7]*)[KkMmGgTtPpEe]?", option.value or "")
+    if found is None or not int(found[1], 16):
+        says = f"Limit size({option.value}) is invalid.\n{_CHECK_FAILED}"
+        line.refuse("-L takes a size that is more than nothing, as 512M", says, option.word.at)
 
 
 def _atoi(text: str) -> int:

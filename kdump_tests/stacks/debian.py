@@ -174,6 +174,7 @@ class Debian:
             raise BadInput(f"KDUMP_COREDIR={directory} is not a full path")
         directory = directory.rstrip("/") or "/"
         self.remote = _remote(settings, directory)
+        self.elsewhere = f"{self.remote.topology} to {self.remote}" if self.remote else ""
         self.core_directory = self.remote.folder if self.remote else directory
         self.artifacts = _artifacts(settings, self.remote)
         if self.remote:

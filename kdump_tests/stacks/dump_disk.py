@@ -7,7 +7,7 @@ from kdump_tests.errors import BadInput
 from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.spec import Disk
 from kdump_tests.sizes import GIB
-from kdump_tests.stacks.dump_target import By, FileSystem, Partition
+from kdump_tests.stacks.dump_target import By, FileSystem, Partition, Raw
 
 DISK = Disk("dumps", 2 * GIB)
 _DEVICE = f"/dev/disk/by-id/virtio-{DISK.serial}"
@@ -62,6 +62,16 @@ def require_known(partition: Partition) -> None:
         )
     if not re.fullmatch(r"[\w./-]+", partition.name):
         raise BadInput(f"{partition.name!r} is no label and no UUID that /etc/fstab takes as it is")
+
+
+def require_raw(raw: Raw) -> None:
+    """Refuse a raw partition that is not the suite's disk.
+
+    Raises:
+        BadInput: says how that is called.
+    """
+    if raw.device != _DEVICE:
+        raise BadInput(f"guests have no device {raw.device}", way_out=f"raw {_DEVICE}")
 
 
 def prepare(guest: Guest, mount: Mount) -> None:

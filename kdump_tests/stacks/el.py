@@ -15,7 +15,7 @@ from kdump_tests.guest.shell import Output, Shell
 from kdump_tests.stacks import unit
 from kdump_tests.stacks.boot_loader import BootLoader, Grubby, GrubDefaults
 from kdump_tests.stacks.core_collector import Command
-from kdump_tests.stacks.dump_target import DracutMount, Nfs, Partition, Raw, Ssh, Virtiofs
+from kdump_tests.stacks.dump_target import DracutMount, Nfs, Partition, Raw, RootDisk, Ssh, Virtiofs
 from kdump_tests.stacks.kdump_conf import OPTIONS, FinalAction, KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.kdump_line import lines_of, printed
 from kdump_tests.stacks.listing import dump_directories
@@ -94,6 +94,8 @@ class El:
     def __init__(self, config: KdumpConfig | None = None) -> None:
         config = config or KdumpConfig()
         self.remote = _remote(config)
+        # A raw partition's are brought from there to the path, as the system boots again.
+        self.elsewhere = "" if isinstance(config.target, RootDisk | Raw) else str(config.target)
         mounted = MOUNT_POINT if isinstance(config.target, Partition) else ""
         below = f"{mounted}/{config.path.strip('/')}".rstrip("/") or "/"
         self.core_directory = self.remote.folder if self.remote else below

@@ -29,6 +29,15 @@ def check_settings(stack: "Stack", settings: Mapping[str, str]) -> None:
         )
 
 
+def as_configured(stack: "Stack", shell: Shell, settings: Mapping[str, str], until: Deadline) -> "Stack":
+    """The stack with all that is set on a machine, and with these settings instead where they differ.
+
+    Raises:
+        BadInput: with that, nobody could look for dumps.
+    """
+    return stack.configured({**stack.told(shell, stack.settings, until), **settings})
+
+
 class Phase(StrEnum):
     """How far a crash got, in the order of a good one. The console's lines move it on."""
 
@@ -194,6 +203,7 @@ class Stack(Protocol):
     says_nothing_is_kept_aside: Pattern[str]  # in the service's account
     says_it_was_saved: Pattern[str] | None  # in the account beside a dump, if the stack leaves one
     remote: Remote | None  # where dumps are sent to; None when they stay
+    elsewhere: str  # what takes them, in words; empty where it is the file system of the system that runs
 
     def translate(self, config: KdumpConfig) -> Translation:
         """A configuration of kdump.conf in the stack's own settings, and what it has no word for."""

@@ -113,6 +113,7 @@ class Suse:
 
     ends_with = FinalAction.REBOOT
     remote: Remote | None = None
+    elsewhere = ""
     says_nothing_is_kept_aside = re.compile(r"No crashkernel memory reserved, Kdump cannot start")
     # Until the end it says that the dump is likely incomplete.
     says_it_was_saved: re.Pattern[str] | None = re.compile(

@@ -220,7 +220,8 @@ def _further(collector: Makedumpfile) -> str:
 
 def _suse_actions(config: KdumpConfig) -> _Part:
     goes_on = {FailureAction.REBOOT: "true", FailureAction.SHELL: "false"}
-    settings = {"KDUMP_CONTINUE_ON_ERROR": "", "KDUMP_IMMEDIATE_REBOOT": "", "KDUMP_UPDATE_BOOTLOADER": ""}
+    settings = {"KDUMP_CONTINUE_ON_ERROR": "", "KDUMP_IMMEDIATE_REBOOT": ""}
+    # Left as it is where nothing is said: `kdumptool commandline -c -U` takes an empty one for true.
     if config.auto_reset_crashkernel is not None:
         settings["KDUMP_UPDATE_BOOTLOADER"] = str(config.auto_reset_crashkernel).lower()
     if config.final_action is FinalAction.REBOOT:

@@ -1,5 +1,6 @@
 """An existing host for the time of a run: entered, asked, and left as it was found."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -72,11 +73,16 @@ def visited(
         console = ends.enter_context(console_by(host.console, folder / "console.log"))
         if changes:
             ends.callback(lambda: _settled(shell, stack, host))
-            ends.enter_context(kept(shell, stack.files, run_id, until, lambda: _back(host)))
+            ends.enter_context(kept(shell, spec.name, stack.files, run_id, until, lambda: _back(host)))
         yield (
             Guest(
                 name=spec.name,
-                spec=replace(spec, memory=_memory(shell, until), crashkernel=_crashkernel(shell, until)),
+                spec=replace(
+                    spec,
+                    memory=_memory(shell, until),
+                    crashkernel=_crashkernel(shell, until),
+                    vcpus=_cpus(shell, until),
+                ),
                 image=image,
                 accelerator=host.accelerator,
                 console=console,
@@ -129,6 +135,14 @@ def _memory(shell: Shell, until: Deadline) -> int:
     if len(words) != 3 or not words[1].isdecimal():
         raise BadInput("the host tells of its memory in an unknown form", said=" ".join(words)[:80])
     return int(words[1]) * KIB // MIB * MIB
+
+
+def _cpus(shell: Shell, until: Deadline) -> int:
+    """Those that are online: a trigger may be pulled on the last of them."""
+    said = shell.run("nproc", until=until).strip()
+    if not re.fullmatch("[1-9][0-9]{0,4}", said):
+        raise BadInput("the host tells of its CPUs in an unknown form", said=said[:80])
+    return int(said)
 
 
 def _crashkernel(shell: Shell, until: Deadline) -> str | None:

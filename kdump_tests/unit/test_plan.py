@@ -13,8 +13,9 @@ from kdump_tests.stacks.topology import Topology
 
 
 def refusal(**choices: object) -> BadInput:
+    guests = {} if "host" in choices else {"memory": "1G"}
     with pytest.raises(BadInput) as caught:
-        Plan.of(**{"memory": "1G", **choices})
+        Plan.of(**{**guests, **choices})
     return caught.value
 
 
@@ -204,12 +205,21 @@ def test_guests_have_a_disk_that_becomes_what_kdump_conf_names(tmp_path: Path, t
     [
         ("ext4 /dev/sda1", "guests have no device /dev/sda1"),
         ("ext4 LABEL=$(reboot)", "'$(reboot)' is no label"),
+        ("raw /dev/sdb", "guests have no device /dev/sdb"),
     ],
 )
 def test_disk_that_guests_cannot_have_is_refused(tmp_path: Path, target: str, reason: str) -> None:
     conf = tmp_path / "kdump.conf"
     conf.write_text(f"{target}\n")
-    assert refusal(kdump_conf=conf).message.startswith(reason)
+    assert refusal(kdump_conf=conf, stack_name="el").message.startswith(reason)
+
+
+def test_guests_have_a_raw_disk_if_their_kdump_writes_to_one(tmp_path: Path) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text("raw /dev/disk/by-id/virtio-dumps\n")
+    on_el, on_debian = (Plan.of(memory="1G", kdump_conf=conf, stack_name=name) for name in ("el", "debian"))
+    assert [len(plan.spec(GIB, None).disks) for plan in (on_el, on_debian)] == [1, 0]
+    assert [left.option for left in on_debian.untranslated] == ["raw"]
 
 
 def test_kdump_conf_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -318,7 +328,7 @@ def test_what_its_boot_loader_decides_is_not_promised(tmp_path: Path) -> None:
 
 
 def test_host_that_exists_is_one_machine_of_unknown_memory() -> None:
-    plan = Plan.of(memory="1G,2G", host="qa@db7.example.org:2222", allow_crash="db7", spare=("nginx",))
+    plan = Plan.of(host="qa@db7.example.org:2222", allow_crash="db7", spare=("nginx",))
     assert plan.visit is not None
     assert (plan.visit.address.user, plan.visit.address.port) == ("qa", 2222)
     (spec,) = plan.crashes(64 * GIB)
@@ -333,10 +343,52 @@ def test_host_that_exists_is_one_machine_of_unknown_memory() -> None:
         ({"host": "db7", "kernel_arguments": ("quiet",)}, "the boot loader of an existing host"),
         ({"host": "db7", "triggers": "all"}, "an existing host is crashed once"),
         ({"host": "db7", "kdump_settings": ("A=b",)}, "it is not known in whose words"),
+        ({"host": "db7", "kdump_settings": ("SSH=a@b",), "stack_name": "debian"}, "on its own disk"),
+        (
+            {"host": "db7", "kdump_settings": ("MAKEDUMP_ARGS=-c",), "stack_name": "debian"},
+            "db7 is only looked at without --allow-crash",
+        ),
+        ({"host": "db7", "image": "debian-13"}, "--image is about guests"),
+        ({"host": "db7", "memory": "2G"}, "--memory is about guests"),
+        ({"host": "db7", "accelerator": "kvm"}, "--accel is about guests"),
+        ({"host": "db7", "vmlinux": Path("/not/there")}, "there is no vmlinux at /not/there"),
         ({"host": "a b"}, "is not of the form user@name:port"),
+        ({"spare": ("nginx",)}, "--spare is about an existing host"),
+        ({"patience": 2}, "--patience is about an existing host"),
+        ({"nfs_version": 3}, "--nfs-version 3 would not be used"),
+        ({"kernel_arguments": ("crashkernel=1G",)}, "crashkernel=1G would not be what is verified"),
         ({"allow_crash": "db7"}, "--allow-crash is about an existing host"),
         ({"console": "virsh console x"}, "--console is about an existing host"),
     ],
 )
-def test_what_cannot_be_asked_of_a_host_is_refused(choices: dict[str, object], message: str) -> None:
+def test_what_cannot_be_asked_of_a_host_or_of_guests_is_refused(
+    choices: dict[str, object], message: str
+) -> None:
     assert message in refusal(**choices).message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("final_action poweroff", "final_action poweroff would leave an existing host down"),
+        ("failure_action shell", "failure_action shell would leave an existing host down"),
+        ("raw /dev/sdb", "raw /dev/sdb would have a disk of an existing host written over"),
+        ("auto_reset_crashkernel yes", "no auto_reset_crashkernel"),
+        ("xfs LABEL=crash", "dumps of an existing host are looked for on its own disk"),
+    ],
+)
+def test_host_is_not_configured_to_stay_down_or_to_lose_anything(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    conf = tmp_path / "kdump.conf"
+    conf.write_text(f"{line}\n")
+    told = {"host": "db7", "allow_crash": "db7", "stack_name": "el", "kdump_conf": conf}
+    assert message in refusal(**told).message
+    conf.write_text("failure_action reboot\npath /srv/crash\n")
+    assert Plan.of(**told).settings["path"] == "/srv/crash"
+
+
+def test_host_is_crashed_as_one_machine_whatever_cpus_a_trigger_takes() -> None:
+    plan = Plan.of(host="db7", allow_crash="db7", triggers="sysrq-c-on-last-cpu")
+    (memory,) = plan.booted(16 * GIB)
+    assert plan.crashes(16 * GIB) == (plan.spec(memory, None),)

@@ -1,7 +1,9 @@
 """A host that is somebody's: known by its key, asked before anything, and left as it was."""
 
+import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,14 +23,20 @@ def soon() -> Deadline:
     return Deadline.after(10, "the host answers")
 
 
-def host(name: str = "db7", users: str = "", active: tuple[str, ...] = ()) -> Handler:
+_SERVICES = {"postgresql": "inactive", "nginx": "active", "backup": "activating", "cron": "failed"}
+
+
+def host(name: str = "db7", users: str = "") -> Handler:
     """A host that answers what is asked before a crash, and nothing else."""
 
     def answer(command: str, channel: paramiko.Channel) -> None:
-        service = re.fullmatch(r"systemctl is-active --quiet -- (\S+)", command)
+        service = re.fullmatch(r"systemctl show --property=LoadState,ActiveState -- (\S+)", command)
         said = {"cat /proc/sys/kernel/hostname": f"{name}\n", "who": users}.get(command)
+        if service:
+            loaded = "loaded" if service[1] in _SERVICES else "not-found"
+            said = f"LoadState={loaded}\nActiveState={_SERVICES.get(service[1], 'inactive')}\n"
         channel.sendall((said or "").encode())
-        channel.send_exit_status(service[1] not in active if service else 127 if said is None else 0)
+        channel.send_exit_status(127 if said is None else 0)
         channel.close()
 
     return answer
@@ -118,22 +126,30 @@ def test_host_with_users_on_it_is_refused_unless_told(tmp_path: Path) -> None:
     assert refusal.value.facts["users"] == r"\x1b[31mbob, anna"
 
 
-def test_host_whose_service_runs_is_refused_unless_told(tmp_path: Path) -> None:
-    with entered(host(active=("nginx",)), tmp_path) as shell:
-        Consent("db7", ("postgresql",), may_be_busy=False).check(shell, soon())
-        with pytest.raises(BadInput, match="nginx of --spare runs on db7"):
-            Consent("db7", ("postgresql", "nginx"), may_be_busy=False).check(shell, soon())
-        Consent("db7", ("nginx",), may_be_busy=True).check(shell, soon())
+@pytest.mark.parametrize("service", ["nginx", "backup"])
+def test_host_whose_service_is_about_anything_is_refused_unless_told(tmp_path: Path, service: str) -> None:
+    with entered(host(), tmp_path) as shell:
+        Consent("db7", ("postgresql", "cron"), may_be_busy=False).check(shell, soon())
+        with pytest.raises(BadInput, match=f"{service} of --spare runs on db7"):
+            Consent("db7", ("postgresql", service), may_be_busy=False).check(shell, soon())
+        Consent("db7", (service,), may_be_busy=True).check(shell, soon())
+
+
+def test_service_that_is_none_spares_nobody(tmp_path: Path) -> None:
+    with entered(host(), tmp_path) as shell, pytest.raises(BadInput, match="no service postgres to --spare"):
+        Consent("db7", ("postgres",), may_be_busy=False).check(shell, soon())
 
 
 def test_configuration_is_put_back_as_it_was_also_after_a_failure(tmp_path: Path) -> None:
     file = tmp_path / "kdump-tools"
     file.write_text("USE_KDUMP=1\n")
     file.chmod(0o640)
+    os.utime(file, (0, 0))
     name = tmp_path.name
+    before = time.time() - 2
 
     def fail(shell: Shell) -> None:
-        with kept(shell, [str(file), str(tmp_path / "not there")], name, soon(), soon):
+        with kept(shell, "db7", [str(file), str(tmp_path / "not there")], name, soon(), soon):
             file.write_text("changed\n")
             (tmp_path / "not there").write_text("made\n")
             shell.close()  # as after a crash
@@ -142,6 +158,7 @@ def test_configuration_is_put_back_as_it_was_also_after_a_failure(tmp_path: Path
     with entered(execute, tmp_path) as shell, pytest.raises(ZeroDivisionError):
         fail(shell)
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("USE_KDUMP=1\n", 0o640)
+    assert file.stat().st_mtime >= before  # or no initramfs would be built anew for it
     assert not (tmp_path / "not there").exists()
     assert not Path(f"/var/tmp/kdump-verify-{name}.tar").exists()  # noqa: S108
 
@@ -151,7 +168,7 @@ def test_configuration_that_cannot_be_put_back_is_told_with_its_place(tmp_path: 
     file.write_text("USE_KDUMP=1\n")
 
     def spoil(shell: Shell) -> None:
-        with kept(shell, [str(file)], tmp_path.name, soon(), soon):
+        with kept(shell, "db7", [str(file)], tmp_path.name, soon(), soon):
             archive.write_bytes(b"no archive")
 
     with entered(execute, tmp_path) as shell, pytest.raises(LabError, match="not be put back") as failure:

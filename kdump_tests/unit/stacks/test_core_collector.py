@@ -59,6 +59,9 @@ def test_a_collector_is_printed_in_one_way() -> None:
             "Message_level(32) is invalid.\nmakedumpfile parameter check failed.",
         ),
         ("--message-level 32", "Message_level(32) is invalid.\nmakedumpfile parameter check failed."),
+        ("-L foo", "Limit size(foo) is invalid.\nmakedumpfile parameter check failed."),
+        ("-L 0", "Limit size(0) is invalid.\nmakedumpfile parameter check failed."),
+        ("-L 08", "Limit size(08) is invalid.\nmakedumpfile parameter check failed."),
         # They are looked at one after the other.
         ("-d 32 --banana", "Dump_level(32) is invalid.\nmakedumpfile parameter check failed."),
         ("-d all", "nothing; makedumpfile takes it for 0"),
@@ -77,7 +80,7 @@ def test_a_number_is_in_its_range(options: str, says: str) -> None:
     "options",
     ["-w", "-lw", "--banana", "--xen /x", "--split=2", "-d", "--num-threads", "-x", "31", "-l /proc/vmcore",
      "-", "--", "-g /v", "-R", "--reassemble -c", "-c -E", "-i /v -x /v", "--config /c",
-     "--split -l", "--partial-dmesg"],
+     "--split -l", "--partial-dmesg", "-i /a --xen-syms /b", "--xen-vmcoreinfo /a -x /b", "--diskset /a"],
 )  # fmt: skip
 def test_what_makedumpfile_does_not_take_is_refused(options: str) -> None:
     assert kdumpctl_says(f"core_collector makedumpfile {options}") == INVALID
@@ -88,6 +91,7 @@ def test_what_makedumpfile_does_not_take_is_refused(options: str) -> None:
     [
         ("-E --num-threads 2", "--num-threads cannot used with ELF format."),
         ("-e", "-e requires --work-dir"),
+        ("--dump-dmesg --dry-run", "--dry-run cannot be used with --dump-dmesg."),
     ],
 )
 def test_what_makedumpfile_explains_is_explained(options: str, reason: str) -> None:
