@@ -41,8 +41,8 @@ recorded. *not supported*: the stack cannot say it, and the suite skips it by na
 - **el** is tried with upstream's kdump-utils on Debian's kernel, dracut, kexec-tools and makedumpfile; on no
   system of Red Hat's kin yet. What older releases (RHEL 7 to 9) do otherwise is by their documentation.
   SELinux labels of dumps are not looked at.
-- **suse** is read in its sources and tried with nothing yet. What its kdump does otherwise than the words of
-  kdump.conf promise: a `kdump_pre` that fails does not keep it from saving, and `kdump_post` is told no status.
+- **suse** is read in its sources and tried with nothing yet. Its kdump differs from what kdump.conf's words
+  promise: a `kdump_pre` that fails does not keep it from saving, and `kdump_post` is told no status.
 - fadump (ppc64le) is recognised and reported; no guest here can be crashed with it.
 
 $table

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kdump_tests.crash.crash import Crash, crash_guest
+from kdump_tests.crash.crash import Crash, Unseen, crash_guest
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crashkernel.probe import ask
 from kdump_tests.crashkernel.reservation import Announcement, Reservation
@@ -648,7 +648,10 @@ def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -
     if plan.visit:  # somebody may have come since it was entered
         plan.visit.consent.check(tier.guest.shell, tier.guest.command_deadline())
     keeper = server.guest if server else None
-    happened = crash_guest(tier.guest, tier.kernel, tier.stack, trigger, keeper)
+    try:
+        happened = crash_guest(tier.guest, tier.kernel, tier.stack, trigger, keeper)
+    except Unseen as unseen:
+        pytest.skip(str(unseen))
     report.record(publish.crash(happened))
     if dump := publish.dump(happened, report.folder):
         report.record(dump)

@@ -23,6 +23,7 @@ from kdump_tests.errors import (
     KdumpVerifyError,
     LabError,
 )
+from kdump_tests.guest.cache import require_space
 from kdump_tests.guest.console import Line
 from kdump_tests.guest.facts import KernelFacts, Process, services
 from kdump_tests.guest.machine import Guest
@@ -44,9 +45,16 @@ _TRAFFIC_SECONDS = 120.0
 _CONSOLE_SECONDS = 30.0
 # Of a log of the capture's own, in bytes: some tens of KiB as a rule.
 _LARGEST_LOG = 16 * MIB
+# Of the kernel log beside a dump: as a ring is long (log_buf_len=), and what is written before each line.
+_LARGEST_DMESG = 128 * MIB
+_SEARCH_SECONDS = 600.0
 # Between the question for the guest's time and the trigger lie two commands, the answer is in whole
 # seconds. Two crashes of one machine lie further apart than this: it has to boot in between.
 _CLOCK_TOLERANCE = 20.0
+
+
+class Unseen(KdumpVerifyError):
+    """What a crash would come to could not be seen, so there was none."""
 
 
 @dataclass(frozen=True)
@@ -138,15 +146,16 @@ class Crash:
         )
 
     @property
-    def panic_time(self) -> float:
-        """When the guest panicked by its own clock: its time when asked, and what passed until the panic."""
-        panic = next((event.seconds for event in self.timeline.events if event.phase is Phase.PANIC), 0.0)
-        return self.guest_time + panic
+    def moment(self) -> tuple[float, float]:
+        """Between which times the guest panicked, by its own clock: as it told it, and what passed.
 
-    @property
-    def clock_tolerance(self) -> float:
-        """Seconds by which that may be off: commands ran between the question and the trigger."""
-        return _CLOCK_TOLERANCE
+        Where nobody saw it, it may have been at any time until the machine was back.
+        """
+        known = [event.seconds for event in self.timeline.events if event.phase.rank >= Phase.PANIC.rank]
+        known = known or [0.0]
+        first, last = (known[0], known[0]) if self.timeline.watched else (0.0, known[-1])
+        earliest = self.guest_time + max(first - _CLOCK_TOLERANCE, 0.0)
+        return earliest, self.guest_time + last + _CLOCK_TOLERANCE
 
 
 def crash_guest(
@@ -159,6 +168,7 @@ def crash_guest(
 
     Raises:
         GuestLost: the machine panicked unasked, or the trigger did nothing.
+        Unseen: it was not crashed, as nothing would tell how that ends.
     """
     keeper = keeper or guest
     before = stack.dumps(keeper.shell, keeper.command_deadline())
@@ -171,6 +181,8 @@ def crash_guest(
         keeper.has_file_port()  # asked now, not while a verdict is waited for
         cpu = trigger.value.cpu.among(guest.spec.vcpus) if trigger.value.cpu else None
         blind = _blind_because(guest, planted, printed)
+        if blind and (needs := _needs_a_console(stack, trigger)):
+            raise Unseen(f"{guest.name} was not crashed: {needs}, and {blind}")
         with step(guest.name, f"crashing by {trigger}"):
             start, begun = guest.console.end, time.monotonic()
             _pull(guest, trigger, cpu)
@@ -182,7 +194,7 @@ def crash_guest(
                     blind = "its console ended before the machine was back"
             if blind:
                 timeline, boot_id_after, new, dump = _look_afterwards(
-                    guest, stack, trigger, blind, before, planted, kernel.boot_id, begun
+                    guest, keeper, stack, trigger, blind, before, planted, kernel.boot_id, begun
                 )
     return Crash(
         guest=guest.name,
@@ -241,8 +253,18 @@ def _blind_because(guest: Guest, planted: Planted, start: int) -> str:
     return "" if guest.watched else "its console has ended"
 
 
+def _needs_a_console(stack: Stack, trigger: Trigger) -> str:
+    """What only a console tells; empty where all that is asked shows in what is left."""
+    if not trigger.dumps:
+        return f"{trigger} must leave nothing, so only its console would tell what happened"
+    if stack.ends_with is not FinalAction.REBOOT:
+        return f"only its console would tell when it is to {stack.ends_with}"
+    return ""
+
+
 def _look_afterwards(
     guest: Guest,
+    keeper: Guest,
     stack: Stack,
     trigger: Trigger,
     blind: str,
@@ -263,10 +285,10 @@ def _look_afterwards(
         )
         return lost, None, (), answer
     seconds = time.monotonic() - begun
-    new = _new_dumps(guest, stack, before)
+    new = _new_dumps(keeper, stack, before)
     proofs = [(Phase.TRIGGERED, "the machine stopped"), (Phase.REBOOTED, f"boot {after} after {boot_id}")]
     try:
-        dump = _take(guest, guest, stack, new, unwatched(proofs, seconds, ()), planted)
+        dump = _take(guest, keeper, stack, new, unwatched(proofs, seconds, ()), planted)
     except KdumpVerifyError as error:
         nothing = Fault("nothing that was left proves a capture", None)
         return unwatched(proofs, seconds, () if new else (nothing,)), after, new, error
@@ -356,6 +378,9 @@ def _take(
     artifacts = stack.artifacts
     asked = [artifact for artifact in (artifacts.vmcore, artifacts.dmesg) if artifact]
     files = {artifact: _promised(directory, artifact, timeline) for artifact in asked}
+    if artifacts.dmesg and files[artifacts.dmesg].size > _LARGEST_DMESG:
+        saved = files[artifacts.dmesg]
+        raise BadDump(f"{directory.path}/{saved.name} is no kernel log", size=f"{saved.size} bytes")
     # Good to have, and no reason to judge nothing else.
     for artifact in filter(None, (artifacts.capture_log, artifacts.account)):
         if (file := _found(directory, artifact)) and file.size <= _LARGEST_LOG:
@@ -367,7 +392,8 @@ def _take(
     with step(guest.name, "looking into the vmcore"):
         begun = time.monotonic()
         inside = inspect(folder / files[artifacts.vmcore].name)
-        found = find_in_user_data(inside, planted.pattern)
+        search = guest.deadline(_SEARCH_SECONDS, "what was planted is looked for")
+        found = find_in_user_data(inside, planted.pattern, search)
         log_text, capture_log, account = (
             (folder / files[artifact].name).read_text(errors="replace") if artifact in files else ""
             for artifact in (artifacts.dmesg, artifacts.capture_log, artifacts.account)
@@ -399,6 +425,7 @@ def _fetch(
         # The name matched the stack's pattern; still it is the guest's word and must not lead elsewhere.
         if "/" in file.name or file.name.startswith("."):
             raise LabError(f"the guest names a dump file {file.name!r}")
+    require_space(folder, sum(file.size for file in files), f"a copy of {directory.path}")
     until = guest.deadline(_FETCH_SECONDS, f"{directory.path} is copied")
     guest.fetch(
         [Copy(f"{directory.path}/{file.name}", folder / file.name, file.size) for file in files], until

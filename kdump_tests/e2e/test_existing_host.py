@@ -67,6 +67,9 @@ def test_host_is_refused_under_another_name_and_crashed_under_its_own_then_left_
     somebodys: Somebodys,
 ) -> None:
     guest = somebodys.guest
+    # Its dumps lie where its own configuration has them.
+    own = 'mkdir -p "$1" && echo KDUMP_COREDIR="$1" >> "$0"'
+    guest.shell.run("sh", "-c", own, _CONFIGURATION, "/srv/crashes", until=guest.command_deadline())
     configuration, boot = guest.read(_CONFIGURATION), guest.boot_id()
 
     refused = somebodys.verified("--allow-crash=kdump-gues")
@@ -88,7 +91,8 @@ def test_host_is_refused_under_another_name_and_crashed_under_its_own_then_left_
         "rebooted",
     }
     assert crash.boot_id_before == boot
-    assert any(isinstance(fact, Dump) and fact.complete for fact in run.facts)
+    (dump,) = (fact for fact in run.facts if isinstance(fact, Dump))
+    assert (dump.complete, dump.path.rpartition("/")[0]) == (True, "/srv/crashes")
 
     assert somebodys.again() not in {boot, None}
     assert guest.read(_CONFIGURATION) == configuration

@@ -16,7 +16,7 @@ import paramiko
 
 from kdump_tests.deadline import Deadline
 from kdump_tests.errors import LabError
-from kdump_tests.guest.shell import Shell
+from kdump_tests.guest.shell import Shell, after
 
 _PORTS = (80, 443)
 _PIECE = 1 << 16
@@ -37,7 +37,9 @@ def door(shell: Shell, until: Deadline) -> Iterator[None]:
     """
     transport = shell.transport()
     try:
-        port = transport.request_port_forward("127.0.0.1", 0, _welcome)
+        # Nor does paramiko wait with an end here (5.1).
+        with after(until, transport.close):
+            port = transport.request_port_forward("127.0.0.1", 0, _welcome)
     except paramiko.SSHException as error:
         raise LabError(
             "the guest has no way to its repositories",
@@ -50,7 +52,7 @@ def door(shell: Shell, until: Deadline) -> Iterator[None]:
             yield
     finally:
         if until.left and transport.is_active():
-            with suppress(paramiko.SSHException, OSError):
+            with suppress(paramiko.SSHException, OSError), after(until, transport.close):
                 transport.cancel_port_forward("127.0.0.1", port)
 
 

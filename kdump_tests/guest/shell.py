@@ -1,18 +1,21 @@
 """A root shell on a machine under test, over SSH: deadlines on everything, nothing taken on trust."""
 
 import contextlib
+import errno
 import logging
 import shlex
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import paramiko
 
 from kdump_tests.deadline import Deadline, wait_until
-from kdump_tests.errors import GuestLost, GuestNotReached, HostKeyChanged, LabError
+from kdump_tests.errors import GuestLost, GuestNotReached, HostKeyChanged, LabError, NoSpace
 from kdump_tests.guest.keys import Key
 
 # paramiko logs a traceback for every connection that a booting guest refuses.
@@ -53,6 +56,18 @@ class Copy:
     size: int
 
 
+@contextlib.contextmanager
+def after(until: Deadline, end: Callable[[], object]) -> Iterator[None]:
+    """``end`` is called once the deadline has passed, unless all is done by then."""
+    timer = threading.Timer(until.left, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def make_room(copies: Sequence[Copy]) -> None:
     """New, empty files, each for its owner alone; never over another file."""
     for copy in copies:
@@ -74,10 +89,18 @@ def store(copies: Sequence[Copy], receive: Callable[[int], bytes]) -> int:
     for copy in copies:
         missing = copy.size
         with copy.goal.open("wb") as file:
-            while missing and (rest or (rest := receive(total(copies) - got))):
-                written = file.write(rest[:missing])
+            while missing > 0 and (rest or (rest := receive(total(copies) - got))):
+                written = _written(file, rest[:missing])
                 got, missing, rest = got + written, missing - written, rest[written:]
     return got + len(rest or receive(0))
+
+
+def _written(file: BinaryIO, piece: bytes) -> int:
+    try:
+        return file.write(piece)
+    except OSError as error:  # of this host; not to be taken for one of the connection that it came over
+        kind = NoSpace if error.errno in {errno.ENOSPC, errno.EDQUOT} else LabError
+        raise kind(f"a copy cannot be written: {error.strerror}", path=file.name) from None
 
 
 def require_whole(copies: Sequence[Copy], got: int, status: int) -> None:
@@ -253,12 +276,16 @@ class Shell:
         try:
             with transport.open_session(timeout=until.left) as channel:
                 channel.settimeout(until.left)
-                channel.exec_command(self.login.as_root(command))
+                # paramiko waits for the answer to such a request without an end (5.1).
+                with after(until, channel.close):
+                    channel.exec_command(self.login.as_root(command))
                 yield Process(command, channel)
                 outcome = f"status {channel.exit_status}"
         except TimeoutError:
             raise until.error(command=command) from None
         except (OSError, EOFError, paramiko.SSHException) as error:
+            if until.expired:
+                raise until.error(command=command) from None
             raise GuestLost(
                 "the connection to the guest broke", command=command, reason=repr(error)
             ) from None

@@ -30,6 +30,7 @@ from kdump_tests.guest.run import dead_runs, default_base, end
 from kdump_tests.plan import Plan
 from kdump_tests.report import facts
 from kdump_tests.report.folder import Report
+from kdump_tests.report.foreign import readable
 from kdump_tests.report.terminal import verdict_table
 from kdump_tests.session import publish
 from kdump_tests.session.controller import Controller, worth_it
@@ -74,7 +75,7 @@ class SuiteSession:
 
     def stop(self, error: LabError) -> NoReturn:
         """End the whole session: without a laboratory no test can be judged."""
-        message = f"{type(error).__name__}: {error}"
+        message = readable(f"{type(error).__name__}: {error}")
         if self._worker:
             self._worker.tell("stopped", {"message": message, "exit_code": error.exit_code})
         else:

@@ -12,8 +12,10 @@ import pytest
 from kdump_tests.errors import KdumpFailure, KdumpVerifyError, LabError
 from kdump_tests.report.facts import Outcome, Verdict
 from kdump_tests.report.folder import Report
+from kdump_tests.report.foreign import readable
 
 _INTERNAL_ERROR = LabError.exit_code
+_LONGEST_SHOWN = 64 << 10  # characters
 
 
 class Verdicts:
@@ -35,6 +37,8 @@ class Verdicts:
         error = call.excinfo.value if call.excinfo else None
         if report.failed and error is not None:
             self._judge(item, report, error)
+        if not report.passed:
+            _defuse(report)
         if report.when == "call" or report.outcome != "passed":
             self._keep(item, report)
         return report
@@ -83,13 +87,26 @@ def blame(
     nodeid: str, location: tuple[str, int | None, str], error: LabError, first: str
 ) -> pytest.TestReport:
     """The report of a test that could not be run for an error of the laboratory, which ``first`` tells."""
-    message = f"{type(error).__name__}: {error}"
+    message = _harmless(f"{type(error).__name__}: {error}")
     report = pytest.TestReport(nodeid, location, {}, "failed", message, "setup")
     if nodeid == first:
         _mark(report, "error", error)
     else:
         _not_judged(report, first)
     return report
+
+
+def _defuse(report: pytest.TestReport) -> None:
+    """What a guest said may be in it, and pytest prints it as it is: to a terminal, or into a log of CI."""
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, _harmless(reason))
+    else:
+        report.longrepr = _harmless(report.longreprtext)
+
+
+def _harmless(text: str) -> str:
+    return readable(text[:_LONGEST_SHOWN])
 
 
 def _mark(report: pytest.TestReport, outcome: Outcome, error: BaseException) -> None:

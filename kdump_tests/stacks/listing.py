@@ -34,6 +34,8 @@ def parse_listing(listing: str) -> tuple[DumpDirectory, ...]:
             if (depth, kind) == ("1", "d"):
                 directories[path] = (int(mode, 8), owner)
             elif depth == "2":
+                if not (size.isascii() and size.isdecimal()):
+                    raise ValueError(size)
                 parent, name = path.rsplit("/", 1)
                 files[parent].append(SavedFile(name, int(size), int(mode, 8), owner))
         except ValueError:

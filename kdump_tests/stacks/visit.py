@@ -130,11 +130,11 @@ def _described(spec: GuestSpec, stack: str) -> Image:
 
 
 def _memory(shell: Shell, until: Deadline) -> int:
-    """Bytes that its kernel manages, in whole MiB: less than it has, by what firmware and kernel keep."""
+    """Bytes that its kernel manages, up to a MiB: less than it has, by what firmware and kernel keep."""
     words = shell.run("grep", "-m", "1", "^MemTotal:", "/proc/meminfo", until=until).split()
     if len(words) != 3 or not words[1].isdecimal():
         raise BadInput("the host tells of its memory in an unknown form", said=" ".join(words)[:80])
-    return int(words[1]) * KIB // MIB * MIB
+    return -(-int(words[1]) * KIB // MIB) * MIB
 
 
 def _cpus(shell: Shell, until: Deadline) -> int:

@@ -39,9 +39,9 @@ def test_vmcore_keeps_what_its_dump_level_keeps(crash: Crash) -> None:
 
 
 def test_vmcore_is_of_the_moment_of_the_panic(crash: Crash) -> None:
+    earliest, latest = crash.moment
     assert crash.dump.vmcore.crash_time is not None
-    assert crash.dump.vmcore.crash_time >= crash.guest_time
-    assert crash.dump.vmcore.crash_time == pytest.approx(crash.panic_time, abs=crash.clock_tolerance)
+    assert earliest <= crash.dump.vmcore.crash_time <= latest
 
 
 def test_vmcore_is_the_crash_we_caused(crash: Crash) -> None:
@@ -52,7 +52,7 @@ def test_vmcore_is_the_crash_we_caused(crash: Crash) -> None:
 
 def test_kernel_log_is_of_the_time_when_the_nonce_was_written(crash: Crash) -> None:
     told = [seconds_since_boot(line) for line in crash.dump.vmcore.kernel_log if crash.nonce in line]
-    assert told == [pytest.approx(crash.planted.uptime, abs=crash.clock_tolerance)]
+    assert told == [crash.planted.logged_at]
 
 
 def test_vmcore_holds_what_a_process_kept_in_memory_if_its_level_does(crash: Crash) -> None:
@@ -81,6 +81,8 @@ def test_saved_dmesg_ends_as_the_log_in_the_dump(crash: Crash, saved_log: list[s
 
 
 def test_last_words_on_the_console_are_in_the_log_in_the_dump(crash: Crash) -> None:
+    if not crash.timeline.watched:
+        pytest.skip(f"not seen: its phases come from {crash.timeline.witness}")
     said = as_dmesg_has_it(crash.timeline.last_words)
     if not said:
         pytest.skip(

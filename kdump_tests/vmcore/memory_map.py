@@ -18,6 +18,7 @@ _LONG = struct.Struct("<Q")
 _PRESENT = 1  # SECTION_MARKED_PRESENT
 _FLAGS = (1 << 5) - 1  # below SECTION_MAP_LAST_BIT, where the map's address has zeros
 _MAX_FRAMES = 1 << 18  # of a section: SECTION_SIZE_BITS is 27 on x86_64, and 30 at most elsewhere
+_MAX_SECTIONS = 1 << 22  # 512 TiB of x86_64, where the largest machines have 64
 _MAX_STRUCT = 256  # bytes of a struct page; 64 as distributions build it
 
 
@@ -36,7 +37,10 @@ def memory_map(read: Read, sections: "Sections", wanted: FrameSets) -> Iterator[
 
     Raises:
         Flaw: the array of sections cannot be read.
+        Unknown: there would be more of them than any machine has.
     """
+    if wanted.max_mapnr > _MAX_SECTIONS * sections.frames:
+        raise Unknown(f"its memory would reach to frame {wanted.max_mapnr}")
     for number, first in enumerate(range(0, wanted.max_mapnr, sections.frames)):
         frames = range(first, min(first + sections.frames, wanted.max_mapnr))
         exist, _ = wanted.of(frames)

@@ -138,11 +138,13 @@ class PageLayout:
             self.head,
             self.slab,
             self.hwpoison,
+            self.hugetlb_in_tail and self.hugetlb_in_tail[1],
         )
+        first_tail = (self.order, self.hugetlb_destructor and self.hugetlb_destructor[0])
         if (
             max(words) + 8 > self.size
             or self.mapcount + 4 > self.size
-            or not 0 <= (self.order or 0) < self.size
+            or not all(0 <= at < self.size for at in first_tail if at is not None)
             or not all(0 <= bit < 64 for bit in bits if bit is not None)
             or not 0 < self.orders <= _MAX_COMPOUND_ORDER
         ):

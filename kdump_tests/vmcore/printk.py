@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from kdump_tests.vmcore.flaw import Flaw
-from kdump_tests.vmcore.text import stamped
+from kdump_tests.vmcore.text import cost, stamped
 from kdump_tests.vmcore.vmcoreinfo import Vmcoreinfo
 
 Read = Callable[[int, int], bytes]
@@ -22,7 +22,7 @@ _COMMITTED, _FINALIZED = 1, 2  # the states in which a record has text: 0 is bei
 _EMPTY_LINE = (3, 3)  # a record that needs no block: NO_LPOS, since 6.12 EMPTY_LINE_LPOS
 _MAX_COUNT_BITS = 26  # log_buf_len is at most 2 GiB (LOG_BUF_LEN_MAX), 32 bytes a record (PRB_AVGBITS)
 _MAX_SIZE_BITS = 31
-_MAX_LOG = 64 << 20  # characters; a ring of lies could repeat one text for each of its records
+_MAX_LOG = 64 << 20  # bytes; a ring of lies could repeat one text for each of its records
 _AT_ONCE = 512  # records read together
 
 _LONG, _INT, _SHORT = struct.Struct("<Q"), struct.Struct("<I"), struct.Struct("<H")
@@ -111,9 +111,9 @@ def kernel_log(read: Read, vmcoreinfo: Vmcoreinfo) -> Iterator[str]:
             if text is None:
                 continue
             (time,) = _LONG.unpack_from(infos, there + time_at)
-            size += len(text)
+            size += cost(text)
             if size > _MAX_LOG:
-                raise Flaw(f"its kernel log is longer than {_MAX_LOG} characters")
+                raise Flaw(f"its kernel log is longer than {_MAX_LOG} bytes")
             yield from stamped(time, text)
 
 

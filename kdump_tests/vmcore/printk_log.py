@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from kdump_tests.vmcore.flaw import Flaw
 from kdump_tests.vmcore.printk import Read
-from kdump_tests.vmcore.text import stamped
+from kdump_tests.vmcore.text import cost, stamped
 from kdump_tests.vmcore.vmcoreinfo import Vmcoreinfo
 
 _MAX_LOG = 64 << 20  # bytes of the buffer; log_buf_len= is of a few MiB where somebody sets it
@@ -44,7 +44,7 @@ def printk_log(read: Read, vmcoreinfo: Vmcoreinfo) -> Iterator[str]:
     if not max(first, end) <= size <= _MAX_LOG:
         raise Flaw(f"its kernel log claims the records from {first} to {end} of {size} bytes")
     log = read(address, size)
-    at, passed = first, 0
+    at, passed, told = first, 0, 0
     while at != end:
         if at + record > size:
             raise Flaw(f"its kernel log has a record at {at} of {size} bytes")
@@ -56,5 +56,9 @@ def printk_log(read: Read, vmcoreinfo: Vmcoreinfo) -> Iterator[str]:
         if length < record + text or at + length > size or passed + length > size:
             raise Flaw(f"its kernel log has a record of {length} bytes at {at} of {size}")
         (time,) = _LONG.unpack_from(log, at + time_at)
-        yield from stamped(time, log[at + record : at + record + text].decode("utf-8", "backslashreplace"))
+        words = log[at + record : at + record + text].decode("utf-8", "backslashreplace")
+        told += cost(words)
+        if told > _MAX_LOG:
+            raise Flaw(f"its kernel log is longer than {_MAX_LOG} bytes")
+        yield from stamped(time, words)
         at, passed = at + length, passed + length

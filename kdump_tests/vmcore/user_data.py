@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kdump_tests.deadline import Deadline
 from kdump_tests.vmcore.flaw import Unknown
 from kdump_tests.vmcore.inspection import Vmcore
 from kdump_tests.vmcore.kept_pages import KeptPages, MapOfPages, left_out
@@ -23,7 +24,7 @@ class Sought:
     unknown_because: str = ""
 
 
-def find_in_user_data(dump: Vmcore, content: bytes) -> Sought:
+def find_in_user_data(dump: Vmcore, content: bytes, until: Deadline) -> Sought:
     """Look for bytes within one page of those that the kernel's memory map calls a user's.
 
     Not in the page cache and not in the kernel's own memory, through which they may have come.
@@ -38,7 +39,7 @@ def find_in_user_data(dump: Vmcore, content: bytes) -> Sought:
         return Sought(promised=promised)
     with open_dump(dump.path) as opened:
         try:
-            frame, any_page = _first_frame(opened, content)
+            frame, any_page = _first_frame(opened, content, until)
         except (Unknown, Refused) as unknown:
             return Sought(unknown_because=str(unknown))
     if dump.dump_level is None and not any_page:
@@ -50,13 +51,15 @@ def _keeps_user_data(kept: KeptPages) -> bool:
     return any(pages.stored for pages in kept.kinds if pages.kind is Kind.USER)
 
 
-def _first_frame(opened: Opened, content: bytes) -> tuple[int | None, bool]:
+def _first_frame(opened: Opened, content: bytes, until: Deadline) -> tuple[int | None, bool]:
     """The first frame that holds it, and whether there was any of a user's."""
     any_page = False
     pages = MapOfPages.of(opened.shape.vmcoreinfo, opened.frame_sets)
     with memory_of(opened.path) as memory:
         for frame in pages.stored(Kind.USER, memory.read):
             any_page = True
+            if until.expired:
+                raise Unknown(f"not all of its user data was read in time ({until.what})")
             if content in memory.page(frame, pages.sections.page_size):
                 return frame, True
     return None, any_page

@@ -10,6 +10,7 @@ import pytest
 
 from kdump_tests.crash.crash import Crash
 from kdump_tests.crash.planted import Planted
+from kdump_tests.deadline import Deadline
 from kdump_tests.unit.vmcore.crashed_machine import FIRST, machine_with_users
 from kdump_tests.unit.vmcore.dumps import PAGE, RELEASE
 from kdump_tests.unit.vmcore.rings import SyntheticRing
@@ -35,11 +36,12 @@ def crash_with(
 ) -> Crash:
     """A crash of which just this dump was found."""
     core = inspect(dump)
-    found = SimpleNamespace(vmcore=core, planted=find_in_user_data(core, planted.pattern))
+    until = Deadline.after(60, "it is looked for")
+    found = SimpleNamespace(vmcore=core, planted=find_in_user_data(core, planted.pattern, until))
     kernel = SimpleNamespace(release=release, build_id=build_id)
     crash = SimpleNamespace(
         dump=found, kernel=kernel, planted=planted, nonce=planted.nonce,
-        guest_time=guest_time, panic_time=guest_time + 1.0, clock_tolerance=20.0,
+        moment=(guest_time, guest_time + 21.0),
     )  # fmt: skip
     return cast(Crash, crash)
 
@@ -47,7 +49,7 @@ def crash_with(
 def dump_of(folder: Path, planted: Planted, *, dump_level: int = 16, leaks_users: bool = False) -> Path:
     """What the crash leaves in which all this was planted."""
     ring = SyntheticRing()
-    ring.say(planted.nonce.encode(), at=planted.uptime)
+    ring.say(planted.nonce.encode(), at=planted.logged_at)
     users = {FIRST + 26: planted.pattern.rjust(PAGE - 9, b".").ljust(PAGE, b".")}
     path = folder / "vmcore"
     path.write_bytes(machine_with_users(ring, users, dump_level=dump_level, leaks_users=leaks_users).image)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kdump_tests.deadline import Deadline
 from kdump_tests.unit.vmcore.crashed_machine import FIRST, crashed_machine, machine_with_users
 from kdump_tests.unit.vmcore.dumps import PAGE, flattened
 from kdump_tests.unit.vmcore.rings import SyntheticRing
@@ -29,9 +30,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "vmcore"
 
 
+def soon() -> Deadline:
+    return Deadline.after(60, "it is looked for")
+
+
 def sought(path: Path, dump: bytes) -> Sought:
     path.write_bytes(dump)
-    return find_in_user_data(inspect(path), KEPT)
+    return find_in_user_data(inspect(path), KEPT, soon())
 
 
 @pytest.mark.parametrize("wrapped", [bytes, flattened], ids=["plain", "flattened"])
@@ -58,13 +63,19 @@ def test_a_dump_that_tells_no_level_and_keeps_none_is_not_judged(path: Path, *, 
     """An ELF file of a large machine: its pages are only counted when that is asked for."""
     path.write_bytes(machine_with_users(ring(), USERS, dump_level=31).image)
     core = replace(inspect(path), dump_level=None)
-    found = find_in_user_data(core if counted else replace(core, kept=None), KEPT)
+    found = find_in_user_data(core if counted else replace(core, kept=None), KEPT, soon())
     assert found.unknown_because == "it keeps no user data, and does not tell its dump level"
 
 
 def test_a_dump_that_keeps_what_its_level_leaves_out_is_looked_through(path: Path) -> None:
     dump = machine_with_users(ring(), USERS, dump_level=31, leaks_users=True)
     assert sought(path, dump.image) == Sought(FIRST + 27, promised=False)
+
+
+def test_the_search_of_a_large_memory_ends_in_time(path: Path) -> None:
+    path.write_bytes(machine_with_users(ring(), USERS, dump_level=16).image)
+    found = find_in_user_data(inspect(path), KEPT, Deadline.after(0, "a machine of 6 TiB is read"))
+    assert found.unknown_because == "not all of its user data was read in time (a machine of 6 TiB is read)"
 
 
 def test_a_kernel_that_describes_no_memory_map_is_not_judged(path: Path) -> None:
