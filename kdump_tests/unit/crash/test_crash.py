@@ -1,6 +1,7 @@
 """What a crash says of itself: by its console, else by the dump's own log, and else nothing at all."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,15 +9,17 @@ from unittest.mock import Mock
 
 import pytest
 
-from kdump_tests.crash.crash import Crash, Dump, _blind_because, crash_guest
+from kdump_tests.crash.crash import Crash, Dump, Unseen, _blind_because, _look_afterwards, crash_guest
 from kdump_tests.crash.planted import Planted
-from kdump_tests.crash.timeline import Timeline
+from kdump_tests.crash.timeline import Event, Timeline
 from kdump_tests.crash.trigger import Trigger
 from kdump_tests.errors import BadDump, CaptureFailed
 from kdump_tests.guest.accelerator import Accelerator
-from kdump_tests.guest.console import Console
+from kdump_tests.guest.console import Console, Line
 from kdump_tests.guest.facts import KernelFacts
 from kdump_tests.guest.machine import Guest
+from kdump_tests.stacks.kdump_conf import FinalAction
+from kdump_tests.stacks.stack import DumpDirectory, Phase
 from kdump_tests.vmcore.analysis import CrashedTask
 
 NONCE = "kdump-verify nonce 69de8ce9"
@@ -110,6 +113,59 @@ def test_console_that_has_ended_will_not_and_where_there_is_none_that_is_said(gu
     assert _blind_because(guest, PLANTED, 0) == "its console has ended"
     guest.has_console = False
     assert _blind_because(guest, PLANTED, 0) == "there is no console"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "ends_with", "because"),
+    [
+        (Trigger.UNARMED, FinalAction.REBOOT, "unarmed must leave nothing"),
+        (Trigger.SYSRQ_C, FinalAction.HALT, "only its console would tell when it is to halt"),
+    ],
+)
+def test_what_only_a_console_would_tell_is_no_reason_to_crash_a_machine_that_has_none(
+    guest: Mock, monkeypatch: pytest.MonkeyPatch, trigger: Trigger, ends_with: FinalAction, because: str
+) -> None:
+    pull = Mock()
+    story: dict[str, Mock] = {
+        "_prepare": Mock(), "plant": Mock(return_value=PLANTED), "services": Mock(return_value=()),
+        "_blind_because": Mock(return_value="there is no console"), "_pull": pull,
+    }  # fmt: skip
+    for name, answer in story.items():
+        monkeypatch.setattr(f"kdump_tests.crash.crash.{name}", answer)
+    guest.name, guest.shell = "theirs", Mock(**{"run.return_value": "1700000000"})
+    with pytest.raises(Unseen, match=f"{because}.*there is no console"):
+        crash_guest(guest, Mock(boot_id="b1"), Mock(ends_with=ends_with), trigger)
+    pull.assert_not_called()
+
+
+def test_dump_of_a_quiet_guest_is_looked_for_where_it_was_sent(
+    guest: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, stack = Mock(), Mock()
+    sent = DumpDirectory("/srv/dumps/192.0.2.2-202611251200", 0o755, "kdump", ())
+    stack.dumps.side_effect = lambda shell, _until: (sent,) if shell is keeper.shell else ()
+    taken = Mock(side_effect=BadDump("taken from the dump server"))
+    monkeypatch.setattr("kdump_tests.crash.crash._take", taken)
+    guest.come_back.return_value = "b2"
+    _, after, new, answer = _look_afterwards(
+        guest, keeper, stack, Trigger.SYSRQ_C, "it is quiet", (), PLANTED, "b1", 0.0
+    )
+    assert (after, new, str(answer)) == ("b2", (sent,), "taken from the dump server")
+    assert taken.call_args.args[1] is keeper
+
+
+@pytest.mark.parametrize(
+    ("watched", "moment"), [(True, (1020.0, 1060.0)), (False, (1000.0, 1320.0))], ids=["seen", "unseen"]
+)
+def test_a_panic_that_nobody_saw_may_have_been_at_any_time_until_the_machine_was_back(
+    moment: tuple[float, float], *, watched: bool
+) -> None:
+    line = Line(1, 0.0, "")
+    known = ((Phase.TRIGGERED, 0.0), (Phase.PANIC, 40.0), (Phase.REBOOTED, 300.0))
+    events = tuple(Event(phase, seconds, line) for phase, seconds in known)
+    timeline = Timeline(events, (), None, "console.log" if watched else "", "")
+    happened = replace(crash((), BadDump("none")), guest_time=1000, timeline=timeline)
+    assert happened.moment == moment
 
 
 @pytest.mark.parametrize(("entered_again", "comes_from"), [("b2", "watching"), (None, "looking afterwards")])

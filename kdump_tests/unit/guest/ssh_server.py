@@ -15,6 +15,7 @@ from kdump_tests.guest.keys import KeyPair
 from kdump_tests.guest.shell import Login
 
 Handler = Callable[[str, paramiko.Channel], None]
+_IGNORANCE_SECONDS = 2.0
 
 
 def execute(command: str, channel: paramiko.Channel) -> None:
@@ -28,6 +29,10 @@ def execute(command: str, channel: paramiko.Channel) -> None:
 
 def hang(_command: str, _channel: paramiko.Channel) -> None:
     """Take the command and never answer, as a machine does that panics."""
+
+
+def ignore(_command: str, _channel: paramiko.Channel) -> None:
+    """Not even say that the command is taken, as a machine does not that goes down just then."""
 
 
 def die(_command: str, channel: paramiko.Channel) -> None:
@@ -83,6 +88,8 @@ class _Session(paramiko.ServerInterface):
         return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        if self._handler is ignore:
+            time.sleep(_IGNORANCE_SECONDS)  # it is this server's thread, and nothing comes until it wakes
         self._transport.taken.append(partial(self._handler, command.decode(), channel))
         return True
 

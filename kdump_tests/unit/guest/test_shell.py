@@ -12,12 +12,12 @@ import paramiko
 import pytest
 
 from kdump_tests.deadline import Deadline, wait_until
-from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached, LabError
+from kdump_tests.errors import DeadlineExpired, GuestLost, GuestNotReached, LabError, NoSpace
 from kdump_tests.guest import shell as shells
 from kdump_tests.guest.keys import KeyPair
-from kdump_tests.guest.shell import Copy, Login, Shell
+from kdump_tests.guest.shell import Copy, Login, Shell, store
 from kdump_tests.unit.guest.others import endless, kill_all_with
-from kdump_tests.unit.guest.ssh_server import Handler, die, execute, flood, hang, sshd, trickle
+from kdump_tests.unit.guest.ssh_server import Handler, die, execute, flood, hang, ignore, sshd, trickle
 
 
 def soon() -> Deadline:
@@ -105,6 +105,14 @@ def test_command_that_hangs_ends_with_its_deadline(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 5
     assert failure.value.facts["command"] == "cat /dev/hang"
     assert "not ended" in (tmp_path / "commands.log").read_text()
+
+
+def test_command_that_is_not_even_taken_ends_with_its_deadline(tmp_path: Path) -> None:
+    with entered(ignore, tmp_path) as shell:
+        begun = time.monotonic()
+        with pytest.raises(DeadlineExpired, match="the guest answers"):
+            shell.run("true", until=at_once())
+        assert time.monotonic() - begun < 1.5  # the server wakes only then
 
 
 def test_command_that_trickles_ends_with_its_deadline(tmp_path: Path) -> None:
@@ -212,6 +220,12 @@ def test_file_that_is_not_there_is_not_copied(shell: Shell, tmp_path: Path) -> N
 def test_file_without_end_is_left_off(tmp_path: Path) -> None:
     with entered(flood, tmp_path) as shell, pytest.raises(LabError, match="was not copied whole"):
         shell.fetch([Copy("/dev/zero", tmp_path / "copy", 100_000)], soon())
+
+
+def test_copy_that_finds_no_room_is_this_hosts_fault() -> None:
+    large = 1 << 20  # or it would only be noticed as the file is closed
+    with pytest.raises(NoSpace, match="a copy cannot be written"):
+        store([Copy("/dump", Path("/dev/full"), large)], lambda _: bytes(large))
 
 
 def test_fetching_never_writes_over_another_file(shell: Shell, tmp_path: Path) -> None:

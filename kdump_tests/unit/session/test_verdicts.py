@@ -132,6 +132,22 @@ def test_a_skipped_test_keeps_its_reason(bench: Bench) -> None:
     assert judged.exit_status == 0
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        r"assert False, '\x1b]0;owned\x07\x1b[2Jbad'",
+        r"raise CaptureFailed('\x1b]0;owned\x07\x1b[2Jbad')",
+        r"pytest.skip('\x1b]0;owned\x07\x1b[2Jbad')",
+    ],
+)
+def test_what_a_guest_said_writes_nothing_but_words_to_the_terminal(bench: Bench, statement: str) -> None:
+    judged = bench.judges(f"def test_it(): {statement}")
+    told = f"{judged.shown}{judged.verdicts['test_it'].message}"
+    assert "bad" in told
+    assert "\x1b" not in told
+    assert "\x07" not in told
+
+
 def test_what_passes_is_kept_with_its_time(bench: Bench) -> None:
     judged = bench.judges("def test_it(): pass")
     assert judged.outcomes == ["passed"]

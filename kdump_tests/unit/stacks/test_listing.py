@@ -63,7 +63,14 @@ def test_garbage_is_a_listing_or_the_laboratorys_fault(listing: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    ["banana", "1 d 755 root 4096", "1 d 9 root 1 /c/1", "2 f 644 root many /c/1/x", "2 f 644 root 1 x"],
+    [
+        "banana",
+        "1 d 755 root 4096",
+        "1 d 9 root 1 /c/1",
+        "2 f 644 root many /c/1/x",
+        "2 f 644 root 1 x",
+        "2 f 644 root -5 /c/1/x",
+    ],
 )
 def test_an_entry_of_another_form_is_refused_and_shown(entry: str) -> None:
     with pytest.raises(LabError, match="unknown form") as caught:

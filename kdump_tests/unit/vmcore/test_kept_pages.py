@@ -166,6 +166,9 @@ def test_a_kernel_that_does_not_describe_its_memory_map_is_not_judged(missing: s
 @pytest.mark.parametrize(
     "lie",
     [
+        {"NUMBER(PG_hugetlb)": "1000000000"},
+        {"NUMBER(PG_hugetlb)": "-1"},
+        {"OFFSET(page.compound_dtor)": "1000000"},
         {"SIZE(page)": "8"},
         {"SIZE(page)": "0"},
         {"OFFSET(page._mapcount)": "61"},
@@ -179,7 +182,7 @@ def test_a_kernel_that_does_not_describe_its_memory_map_is_not_judged(missing: s
     ],
 )
 def test_a_memory_map_that_cannot_be_is_not_judged(lie: dict[str, str]) -> None:
-    memory = MemoryMap("6.12", ORDINARY)
+    memory = MemoryMap("6.1" if "OFFSET(page.compound_dtor)" in lie else "6.12", ORDINARY)
     memory.vmcoreinfo = Vmcoreinfo(dict(memory.vmcoreinfo) | lie)
     with pytest.raises(Unknown):
         judged(memory, stored(memory, 31), 31)

@@ -167,9 +167,11 @@ def test_a_tail_further_from_the_head_than_the_ring_is_long_is_damage() -> None:
 
 
 def test_a_log_of_lies_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kdump_tests.vmcore.printk._MAX_LOG", 10)
-    with pytest.raises(Flaw, match="longer than 10 characters"):
-        log_of(ring_of(b"123456", b"123456"))
+    monkeypatch.setattr("kdump_tests.vmcore.printk._MAX_LOG", 200)
+    assert len(log_of(ring_of(b"123456", b"123456"))) == 2
+    for lies in ((b"123456", b"123456", b"123456"), (b"\n" * 6,)):  # each line costs, also an empty one
+        with pytest.raises(Flaw, match="longer than 200 bytes"):
+            log_of(ring_of(*lies))
 
 
 @given(st.binary(min_size=64, max_size=300), st.integers(0, 0x3FFF))
