@@ -8,10 +8,13 @@ Of an image of another kdump, `--image` is its name, `--package` what its guests
 what they need to run at all, as often as needed: --suite=--memory=2G --suite=--crashkernel=256M.
 
 Each is a run of the suite with a configuration of its own. With --record the results are written into
-benchmarks/TARGETS.md; what was not run again keeps its line. Exit status 1 when one did not end as it must.
+benchmarks/TARGETS.md; what was not run again keeps its line. Exit status 1 when one did not end as it must:
+then its report stays.
 """
 
 import argparse
+import shutil
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -85,6 +88,7 @@ CASES = (
     ),
     *(Case(f"level-{level}-elf", f"core_collector makedumpfile -E -d {level}") for level in _LEVELS),
     Case("level-31-threads", "core_collector makedumpfile --num-threads 1 -c -d 31"),
+    Case("raw", "raw /dev/disk/by-id/virtio-dumps\ncore_collector makedumpfile -F -l -d 31"),
     Case("copied", "core_collector cp"),
     Case("final-halt", "final_action halt"),
     Case("final-poweroff", "final_action poweroff"),
@@ -171,23 +175,23 @@ def _guest(built: BuiltImage, package: str | None) -> str:
 
 def _run(case: Case, built: BuiltImage, package: str | None, options: list[str]) -> Result:
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = [
-            "--memory=1G", *options, "-n", "1", f"--image={built.image.name}", f"--reports={folder}",
-            *case.options,
-            *(f"--kdump-setting={setting}" for setting in case.settings),
-        ]  # fmt: skip
-        if case.conf:
-            conf = Path(folder, "kdump.conf")
-            conf.write_text(f"{case.conf}\n")
-            arguments.append(f"--kdump-conf={conf}")
-        if case.server:
-            arguments += ["-p", "kdump_tests.e2e.unwilling_server"]
-        if any(case.ends):
-            arguments += ["-p", "kdump_tests.e2e.full_disk"]
-        status = run_suite(arguments, _LONGEST_SECONDS, KDUMP_VERIFY_UNWILLING=case.server)
-        outcome, dump = _judged(case, status, Path(folder, "last"))
-    return Result(
+    folder = Path(tempfile.mkdtemp(prefix=f"kdump-{case.name}-"))
+    arguments = [
+        "--memory=1G", *options, "-n", "1", f"--image={built.image.name}", f"--reports={folder}",
+        *case.options,
+        *(f"--kdump-setting={setting}" for setting in case.settings),
+    ]  # fmt: skip
+    if case.conf:
+        conf = folder / "kdump.conf"
+        conf.write_text(f"{case.conf}\n")
+        arguments.append(f"--kdump-conf={conf}")
+    if case.server:
+        arguments += ["-p", "kdump_tests.e2e.unwilling_server"]
+    if any(case.ends):
+        arguments += ["-p", "kdump_tests.e2e.full_disk"]
+    status = run_suite(arguments, _LONGEST_SECONDS, KDUMP_VERIFY_UNWILLING=case.server)
+    outcome, dump = _judged(case, status, folder / "last")
+    result = Result(
         case=case.name,
         guest=_guest(built, package),
         outcome=outcome,
@@ -195,6 +199,11 @@ def _run(case: Case, built: BuiltImage, package: str | None, options: list[str])
         seconds=f"{time.monotonic() - begun:.0f} s",
         day=f"{datetime.now(UTC):%Y-%m-%d}",
     )
+    if result.good:
+        shutil.rmtree(folder)
+    else:
+        print(f"{case.name}: its report stays in {folder}/last", file=sys.stderr)
+    return result
 
 
 def _judged(case: Case, status: int, report: Path) -> tuple[str, str]:
