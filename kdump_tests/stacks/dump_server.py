@@ -62,7 +62,8 @@ networkctl reload
 
 # Images of ours mask what waits for the network: a capture that stays at home would wait in vain. (Not by
 # `systemctl unmask`, which has the manager read everything again, for seconds: only the next boot matters.)
-# There is no DNS on the link, and an initramfs that dracut made has no /etc/hosts of its own accord.
+# NetworkManager takes no notice of a link that was gone for a moment, and asks for an address more and more
+# seldom. There is no DNS on the link, and an initramfs that dracut made has no /etc/hosts of its own accord.
 _JOIN = f"""
 set -e
 {_NIC}
@@ -74,6 +75,7 @@ if [ -d /etc/dracut.conf.d ]; then
 fi
 ip link set dev "$nic" down
 ip link set dev "$nic" up
+if command -v nmcli > /dev/null; then nmcli --wait 0 device connect "$nic"; fi
 """
 _ADDRESSES = f"""
 {_NIC}
