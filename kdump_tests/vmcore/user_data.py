@@ -42,13 +42,20 @@ def find_in_user_data(dump: Vmcore, content: bytes, until: Deadline) -> Sought:
             frame, any_page = _first_frame(opened, content, until)
         except (Unknown, Refused) as unknown:
             return Sought(unknown_because=str(unknown))
-    if dump.dump_level is None and not any_page:
-        return Sought(unknown_because="it keeps no user data, and does not tell its dump level")
+    if dump.dump_level is None and frame is None and not (any_page and _keeps_all_user_data(dump.kept)):
+        # Of what a level leaves out, an ELF file keeps runs that are too short for a segment of their own
+        # (PFN_EXCLUDED of makedumpfile).
+        kept = "not all" if any_page else "no"
+        return Sought(unknown_because=f"it keeps {kept} user data, and does not tell its dump level")
     return Sought(frame, promised)
 
 
 def _keeps_user_data(kept: KeptPages) -> bool:
     return any(pages.stored for pages in kept.kinds if pages.kind is Kind.USER)
+
+
+def _keeps_all_user_data(kept: KeptPages | None) -> bool:
+    return kept is not None and not any(pages.left_out for pages in kept.kinds if pages.kind is Kind.USER)
 
 
 def _first_frame(opened: Opened, content: bytes, until: Deadline) -> tuple[int | None, bool]:

@@ -67,6 +67,24 @@ def test_a_dump_that_tells_no_level_and_keeps_none_is_not_judged(path: Path, *, 
     assert found.unknown_because == "it keeps no user data, and does not tell its dump level"
 
 
+@pytest.mark.parametrize(
+    ("left_out", "because"),
+    [(0, ""), (561, "it keeps not all user data, and does not tell its dump level")],
+    ids=["all are kept", "some are left out"],
+)
+def test_what_an_elf_file_promises_is_told_by_what_it_keeps(path: Path, left_out: int, because: str) -> None:
+    others = {FIRST + 25: USERS[FIRST + 25]}
+    path.write_bytes(machine_with_users(ring(), others, dump_level=16).image)
+    core = inspect(path)
+    assert core.kept
+    kinds = tuple(
+        replace(each, left_out=left_out) if each.kind is Kind.USER else each for each in core.kept.kinds
+    )
+    of_an_elf_file = replace(core, dump_level=None, kept=replace(core.kept, kinds=kinds))
+    found = find_in_user_data(of_an_elf_file, KEPT, soon())
+    assert (found.frame, found.unknown_because) == (None, because)
+
+
 def test_a_dump_that_keeps_what_its_level_leaves_out_is_looked_through(path: Path) -> None:
     dump = machine_with_users(ring(), USERS, dump_level=31, leaks_users=True)
     assert sought(path, dump.image) == Sought(FIRST + 27, promised=False)
