@@ -42,10 +42,12 @@ _DUMP_SAVED = (Phase.DUMP_SAVED, re.compile(r"saved vmcore (in|via FTP in) "))
 # a dump saved when makedumpfile failed and `cat` or ssh did not (1.8.1 to 1.10.9).
 _FAILED = r"makedumpfile Failed\.|failed to save (vmcore|dmesg content) (in|via FTP in) "
 
-# A capture that sends has to bring up the network, and to find the other machine there.
+# A capture that sends has to bring up the network, and to find the other machine there. Without a network it
+# goes on after the 120 s by the clock that systemd-networkd-wait-online takes (its --timeout).
 _NETWORK_COMES = re.compile(
     rf"{_LOCAL_FILE_SYSTEMS.pattern}|Reached target .*network-online\.target|"
-    "Reached target Network is Online|Network not reachable; will try"
+    "Reached target Network is Online|Network not reachable; will try|"
+    r"Job systemd-networkd-wait-online\S+ running \((1min )?\d+s "
 )
 
 _MARKERS: Mapping[Topology, Markers] = MappingProxyType(
