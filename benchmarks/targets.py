@@ -101,6 +101,7 @@ CASES = (
         Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",), storage=True)
         for name in ("bzip2", "xz")
     ),
+    Case("two-dumps-kept", settings=("KDUMP_NUM_DUMPS=2",), options=("-p", "kdump_tests.e2e.older_dumps")),
     Case("path-elsewhere", "path /srv/elsewhere"),
     Case("without-kernel-log", settings=("KDUMP_DUMP_DMESG=0",)),
     Case("loaded-by-file", settings=("KDUMP_KEXEC_ARGS=-s",)),

@@ -274,11 +274,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     plan = config.stash[_PLAN]
     dumps = {trigger.dumps for trigger in plan.triggers}
     keeps_account = plan.stack is None or plan.stack.says_it_was_saved is not None
+    keeps_so_many = plan.configured_stack is not None and plan.configured_stack.keeps is not None
     asked = {
         "test_configuration.py": bool(plan.settings),
         "test_untranslated.py": bool(plan.untranslated),
         "test_crash.py": True in dumps,
         "test_dump.py": True in dumps,
+        "test_number_of_dumps.py": True in dumps and keeps_so_many,
         "test_account.py": True in dumps and keeps_account,
         "test_dump_analysis.py": True in dumps and config.stash[_ANALYSED],
         "test_lost_crash.py": False in dumps,

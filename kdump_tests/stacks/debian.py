@@ -120,6 +120,14 @@ def _artifacts(settings: Mapping[str, str], remote: Remote | None) -> Artifacts:
     return Artifacts(vmcore, dmesg if keeps_log else None)
 
 
+def _number_of_dumps(settings: Mapping[str, str]) -> int | None:
+    """Older ones are removed for it, of those on the machine itself."""
+    told = settings.get("KDUMP_NUM_DUMPS") or "0"
+    if not (told.isascii() and told.isdecimal()):
+        raise BadInput(f"KDUMP_NUM_DUMPS={told} is no number of dumps", way_out="0 for as many as come")
+    return int(told) or None
+
+
 def _extension(compression: str) -> str:
     if compression not in _EXTENSIONS:
         raise BadInput(
@@ -161,12 +169,18 @@ class Debian:
             "KDUMP_KEXEC_ARGS": ReadWhen.LOADING,
             "KDUMP_DUMP_DMESG": ReadWhen.CAPTURING,
             "KDUMP_FAIL_CMD": ReadWhen.CAPTURING,
+            "KDUMP_INITRD": ReadWhen.LOADING,
+            "KDUMP_KERNEL": ReadWhen.LOADING,
+            "KDUMP_NUM_DUMPS": ReadWhen.CAPTURING,
             "MAKEDUMP_ARGS": ReadWhen.CAPTURING,
             "NFS": ReadWhen.CAPTURING,
+            "NFS_MOUNT_RETRY": ReadWhen.CAPTURING,
             "NFS_RETRANS": ReadWhen.CAPTURING,
             "NFS_TIMEO": ReadWhen.CAPTURING,
             "SSH": ReadWhen.CAPTURING,
+            "SSH_KDUMP_RETRY": ReadWhen.CAPTURING,
             "SSH_KEY": ReadWhen.CAPTURING,
+            "USE_KDUMP": ReadWhen.LOADING,
         }
     )
 
@@ -179,6 +193,7 @@ class Debian:
         self.elsewhere = f"{self.remote.topology} to {self.remote}" if self.remote else ""
         self.core_directory = self.remote.folder if self.remote else directory
         self.artifacts = _artifacts(settings, self.remote)
+        self.keeps = None if self.remote else _number_of_dumps(settings)
         if self.remote:
             self.markers = _MARKERS[self.remote.topology]
 

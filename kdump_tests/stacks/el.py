@@ -76,6 +76,7 @@ class El:
 
     says_nothing_is_kept_aside = re.compile(r"No memory reserved for crash kernel")
     says_it_was_saved: re.Pattern[str] | None = None
+    keeps: int | None = None
 
     # The capture reads the copies in its initramfs.
     settings: Mapping[str, ReadWhen] = MappingProxyType(

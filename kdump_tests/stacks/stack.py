@@ -198,6 +198,7 @@ class Stack(Protocol):
     files: tuple[str, ...]  # all that ``write`` changes
     markers: Markers
     artifacts: Artifacts
+    keeps: int | None  # so many dumps at most, the new one among them; None for all
     ends_with: FinalAction  # what the machine does once a dump is saved
     settings: Mapping[str, ReadWhen]  # of its configuration files, by name
     says_nothing_is_kept_aside: Pattern[str]  # in the service's account

@@ -114,6 +114,7 @@ class Suse:
     ends_with = FinalAction.REBOOT
     remote: Remote | None = None
     elsewhere = ""
+    keeps: int | None = None  # KDUMP_KEEP_OLD_DUMPS is not looked at
     says_nothing_is_kept_aside = re.compile(r"No crashkernel memory reserved, Kdump cannot start")
     # Until the end it says that the dump is likely incomplete.
     says_it_was_saved: re.Pattern[str] | None = re.compile(

@@ -16,6 +16,7 @@ from kdump_tests.stacks.stack import DumpDirectory
 from kdump_tests.verification import test_configuration as configuration
 from kdump_tests.verification import test_dump_disk as dump_disk
 from kdump_tests.verification import test_dump_server as dump_server
+from kdump_tests.verification import test_number_of_dumps as number_of_dumps
 from kdump_tests.vmcore.shape import Format, Memory
 
 SSH = Debian().configured({"SSH": "kdump@dump-server"})
@@ -94,3 +95,17 @@ def test_a_dump_on_another_file_system_is_found_out() -> None:
     tier.guest.shell.run.return_value = "/          ext4\n"
     with pytest.raises(AssertionError):
         dump_disk.test_dump_lies_on_the_partition_asked_for(tier, crash("/mnt/kdump/a/1"), mount)
+
+
+@pytest.mark.parametrize(
+    ("left", "good"),
+    [(["/c/2", "/c/3"], True), (["/c/1", "/c/2", "/c/3"], False), (["/c/1", "/c/2"], False)],
+)
+def test_as_many_dumps_are_kept_as_was_asked_for_and_the_new_one_is_among_them(
+    left: list[str], *, good: bool
+) -> None:
+    stack = Mock(keeps=2)
+    stack.dumps.return_value = tuple(DumpDirectory(path, 0o755, "root", ()) for path in left)
+    tier: Any = Mock(stack=stack, dump_server=None)
+    with nullcontext() if good else pytest.raises(AssertionError):
+        number_of_dumps.test_no_more_dumps_are_kept_than_was_asked_for(crash("/c/3"), tier)

@@ -186,3 +186,12 @@ def test_a_program_that_kdump_config_does_not_know_packs_nothing() -> None:
 def test_without_a_kernel_log_none_is_promised() -> None:
     assert Debian().configured({"KDUMP_DUMP_DMESG": "0"}).artifacts.dmesg is None
     assert Debian().configured({"KDUMP_DUMP_DMESG": "1"}).artifacts.dmesg is not None
+
+
+def test_number_of_dumps_is_promised_on_the_machine_itself_alone() -> None:
+    settings = {"KDUMP_NUM_DUMPS": "2"}
+    assert Debian().configured(settings).keeps == 2
+    assert Debian().configured({"KDUMP_NUM_DUMPS": "0"}).keeps is None
+    assert Debian().configured(settings | {"SSH": "kdump@dump-server"}).keeps is None
+    with pytest.raises(BadInput, match="KDUMP_NUM_DUMPS=many is no number of dumps"):
+        Debian().configured({"KDUMP_NUM_DUMPS": "many"})
