@@ -183,7 +183,7 @@ class Lab:
 
             seat = self._seat(forked, spec, image, folder, wiring, xml, start)
             until = self.accelerator.deadline(_LOGIN_SECONDS, f"SSH of {spec.name} answers")
-            adopt(seat.guest, state, wiring.guest, self._login(seat.domain, until), until)
+            adopt(seat.guest, state, self._login(seat.domain, until), until)
             stack.enter_context(forked.pop_all())
         guest = seat.guest
         guest.boot_seconds = time.monotonic() - begun
