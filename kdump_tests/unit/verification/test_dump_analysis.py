@@ -34,7 +34,7 @@ CRASH: Any = SimpleNamespace(
     planted=SimpleNamespace(holder=338),
     services=(Process(1, "systemd", 0), Process(299, "sshd", 1)),
     said=SimpleNamespace(task=CrashedTask(cpu=1, pid=338, comm="sh")),
-    timeline=SimpleNamespace(last_words=LOG),
+    timeline=SimpleNamespace(watched=True, last_words=LOG),
     dump=SimpleNamespace(
         vmcore=SimpleNamespace(kernel_log=LOG), log_text="\n".join(LOG).replace("] ", "] [    T338] ")
     ),
@@ -105,7 +105,9 @@ def test_a_saved_log_without_its_end_is_seen() -> None:
 
 def test_a_console_that_says_more_than_the_dump_is_seen() -> None:
     said = (*LOG, "[   25.3] more than the dump has")
-    ahead: Any = SimpleNamespace(**{**vars(CRASH), "timeline": SimpleNamespace(last_words=said)})
+    ahead: Any = SimpleNamespace(
+        **{**vars(CRASH), "timeline": SimpleNamespace(watched=True, last_words=said)}
+    )
     with pytest.raises(AssertionError):
         dump_checks.test_last_words_on_the_console_are_in_the_log_in_the_dump(ahead)
 
@@ -119,7 +121,17 @@ def test_a_backtrace_is_held_against_the_very_trigger(trigger: Trigger) -> None:
         checks.test_backtrace_leads_through_what_the_trigger_does(replace(own, backtrace=()), crash)
 
 
-def test_a_console_that_says_nothing_is_not_judged() -> None:
-    silent: Any = SimpleNamespace(**{**vars(CRASH), "timeline": SimpleNamespace(last_words=())})
-    with pytest.raises(pytest.skip.Exception, match="it died unheard"):
+@pytest.mark.parametrize(
+    ("timeline", "because"),
+    [
+        (SimpleNamespace(watched=True, last_words=()), "it died unheard"),
+        (
+            SimpleNamespace(watched=False, witness="what the crash left"),
+            "not seen: its phases come from what",
+        ),
+    ],
+)
+def test_a_console_that_says_nothing_or_is_not_there_is_not_judged(timeline: Any, because: str) -> None:
+    silent: Any = SimpleNamespace(**{**vars(CRASH), "timeline": timeline})
+    with pytest.raises(pytest.skip.Exception, match=because):
         dump_checks.test_last_words_on_the_console_are_in_the_log_in_the_dump(silent)
