@@ -192,7 +192,7 @@ class Plan(Strict):
                 "dumps of an existing host are looked for on its own disk, where it keeps them now",
                 way_out="leave ssh, nfs, ftp and partitions out of --kdump-conf and --kdump-setting",
             )
-        if self.settings and self.allow_crash is None:
+        if self.settings and self.looks_only:
             raise BadInput(
                 f"{self.host} is only looked at without --allow-crash, and its kdump left as it is",
                 reason="--kdump-conf and --kdump-setting would have it armed anew",
@@ -237,6 +237,11 @@ class Plan(Strict):
             return None
         consent = Consent(self.allow_crash, self.spare, self.allow_busy)
         return Host(Address.parse(self.host), consent, self.identity, self.console, self.patience)
+
+    @property
+    def looks_only(self) -> bool:
+        """Whether nothing is crashed and nothing changed, as on a host whose name nobody spelled out."""
+        return self.host is not None and self.allow_crash is None
 
     def _check_image(self) -> None:
         image = Image.load(self.image)

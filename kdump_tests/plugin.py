@@ -548,7 +548,9 @@ def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tie
     wanted: GuestSpec = request.param
     folder = report.guest_folder(wanted.name)
     with laboratory.guest(wanted, folder) as (guest, parameter):
-        stack = _as_configured(plan, laboratory.stack_of(guest), guest)
+        stack = laboratory.stack_of(guest)
+        if not plan.looks_only:
+            stack = _as_configured(plan, stack, guest)
         if plan.mount:
             with step(guest.name, f"making {plan.mount.partition}"):
                 dump_disk.prepare(guest, plan.mount)
@@ -627,7 +629,7 @@ def lost_crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tie
 
 def _crash(request: pytest.FixtureRequest, laboratory: Laboratory, tier: Tier) -> Crash:
     plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
-    if plan.visit and plan.allow_crash is None:
+    if plan.looks_only:
         pytest.skip(
             f"{tier.guest.name} is only looked at: --allow-crash with its own hostname would crash it"
         )

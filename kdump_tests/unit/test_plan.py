@@ -390,5 +390,8 @@ def test_host_is_not_configured_to_stay_down_or_to_lose_anything(
 
 def test_host_is_crashed_as_one_machine_whatever_cpus_a_trigger_takes() -> None:
     plan = Plan.of(host="db7", allow_crash="db7", triggers="sysrq-c-on-last-cpu")
+    assert not plan.looks_only
+    assert Plan.of(host="db7").looks_only
+    assert not Plan.of(memory="1G").looks_only
     (memory,) = plan.booted(16 * GIB)
     assert plan.crashes(16 * GIB) == (plan.spec(memory, None),)
