@@ -1,7 +1,7 @@
 """kdump of RHEL, Fedora and their kin: kexec-tools of RHEL 7 to 9, kdump-utils of 10 and Fedora.
 
-Read in kdumpctl, mkdumprd and kdump.sh of kdump-utils 63f248c, and tried with them where dumps stay; how
-they are sent is by those sources alone. What older releases do otherwise is by their documentation.
+Read in kdumpctl, mkdumprd and kdump.sh of kdump-utils 63f248c, and tried with them, as benchmarks/TARGETS.md
+tells. What older releases do otherwise is by their documentation.
 """
 
 import re
