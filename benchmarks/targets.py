@@ -97,10 +97,9 @@ CASES = (
     Case("failure-halt", "failure_action halt", ends=("reboot: System halted", "nothing decisive")),
     Case("failure-shell", "failure_action shell", ends=("", "waits for a person at its console")),
     *(Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",)) for name in ("gzip", "lz4")),
-    *(
-        Case(f"packed-{name}", settings=(f"KDUMP_COMPRESSION={name}",), storage=True)
-        for name in ("bzip2", "xz")
-    ),
+    Case("packed-bzip2", settings=("KDUMP_COMPRESSION=bzip2",), storage=True),
+    # xz -6 takes 94 MiB, more than is free in the 128 MiB that Debian keeps aside: there it is killed.
+    Case("packed-xz", settings=("KDUMP_COMPRESSION=xz",), options=("--crashkernel=384M",), storage=True),
     Case("two-dumps-kept", settings=("KDUMP_NUM_DUMPS=2",), options=("-p", "kdump_tests.e2e.older_dumps")),
     Case("path-elsewhere", "path /srv/elsewhere"),
     Case("without-kernel-log", settings=("KDUMP_DUMP_DMESG=0",)),

@@ -39,8 +39,12 @@ _RUNNING = re.compile(r"running makedumpfile .*\| *compress|running cp /proc/vmc
 _SENDING = re.compile(r"sending (makedumpfile .* )?/proc/vmcore (to|via FTP to) ")
 _DUMP_SAVED = (Phase.DUMP_SAVED, re.compile(r"saved vmcore (in|via FTP in) "))
 # makedumpfile's own word counts: kdump-config takes the status of the pipe's last part, so it calls
-# a dump saved when makedumpfile failed and `cat` or ssh did not (1.8.1 to 1.10.9).
-_FAILED = r"makedumpfile Failed\.|failed to save (vmcore|dmesg content) (in|via FTP in) "
+# a dump saved when makedumpfile failed and `cat` or ssh did not (1.8.1 to 1.10.9). Its shell tells who was
+# killed for want of memory, as xz is in the 128 MiB that Debian keeps aside.
+_FAILED = (
+    r"makedumpfile Failed\.|kdump-tools\[\d+\]: Killed\b|"
+    r"failed to save (vmcore|dmesg content) (in|via FTP in) "
+)
 
 # A capture that sends has to bring up the network, and to find the other machine there. Without a network it
 # goes on after the 120 s by the clock that systemd-networkd-wait-online takes (its --timeout).

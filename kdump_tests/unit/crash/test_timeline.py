@@ -151,9 +151,11 @@ def test_a_kernel_log_that_was_not_saved_does_not_stand_in_the_way_of_the_dump(s
     assert faults(timeline) == ["the capture environment could not save the kernel log"]
 
 
-def test_a_failed_dump_is_followed_until_the_machine_is_back(serial: Serial) -> None:
+@pytest.mark.parametrize("words", [MAKEDUMPFILE_FAILED, "[   24.685884] kdump-tools[281]: Killed"])
+def test_a_failed_dump_is_followed_until_the_machine_is_back(serial: Serial, words: str) -> None:
     ending = [GOOD[Phase.FINAL_ACTION], GOOD[Phase.REBOOTED], GOOD[Phase.LOGIN]]
-    timeline = serial.tells(*good_until(Phase.DUMP_STARTED), MAKEDUMPFILE_FAILED, *ending)
+    timeline = serial.tells(*good_until(Phase.DUMP_STARTED), words, *ending)
+    assert faults(timeline) == ["the capture environment could not save the dump"]
     assert phases(timeline)[-3:] == [Phase.FINAL_ACTION, Phase.REBOOTED, Phase.LOGIN]
 
 
