@@ -263,9 +263,10 @@ def _head() -> str:
 `.venv/bin/python benchmarks/targets.py --record`; last on {here()}.
 
 A line is one crash: every check of `kdump_tests/verification` that is for it passed, or the dump was
-refused where it must be, and the verdict names the reason. What has no line was not run. Debian 12 builds
-its makedumpfile without snappy and zstd, Debian 13 without snappy: with -p or -z it packs nothing then, and
-that is no pass. Guests with kdump-utils are no images of this project: upstream's with Debian's kernel and
+refused where it must be, and the verdict names the reason. What has no line was not run. Debian 12
+builds its makedumpfile without snappy and zstd, Debian 13 without snappy: with -p or -z it packs nothing
+then, and that is no pass. Debian 13's comes to no end with --num-threads where the capture kernel has
+one CPU. Guests with kdump-utils are no images of this project: upstream's with Debian's kernel and
 tools, put together by hand.
 
 | case | guest | outcome | dump | time | day |
