@@ -15,7 +15,7 @@ from kdump_tests.guest.keys import KeyPair
 from kdump_tests.guest.shell import Login
 
 Handler = Callable[[str, paramiko.Channel], None]
-_IGNORANCE_SECONDS = 2.0
+_LONGEST_SECONDS = 60.0
 
 
 def execute(command: str, channel: paramiko.Channel) -> None:
@@ -64,6 +64,7 @@ class _Transport(paramiko.Transport):
     def __init__(self, peer: socket.socket) -> None:
         super().__init__(peer)
         self.taken: list[Callable[[], None]] = []
+        self.closing = threading.Event()
 
     def _send_user_message(self, data: paramiko.Message) -> None:
         super()._send_user_message(data)  # type: ignore[misc]
@@ -89,7 +90,7 @@ class _Session(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         if self._handler is ignore:
-            time.sleep(_IGNORANCE_SECONDS)  # it is this server's thread, and nothing comes until it wakes
+            self._transport.closing.wait(_LONGEST_SECONDS)  # in the connection's own thread
         self._transport.taken.append(partial(self._handler, command.decode(), channel))
         return True
 
@@ -102,7 +103,7 @@ class Sshd:
         self.host_key = KeyPair.generate()
         self._handler = handler
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._transports: list[paramiko.Transport] = []
+        self._transports: list[_Transport] = []
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -117,6 +118,7 @@ class Sshd:
         self._thread.join()
         self._listener.close()
         for transport in self._transports:
+            transport.closing.set()
             transport.close()
             transport.join()
 

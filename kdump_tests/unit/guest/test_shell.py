@@ -112,7 +112,7 @@ def test_command_that_is_not_even_taken_ends_with_its_deadline(tmp_path: Path) -
         begun = time.monotonic()
         with pytest.raises(DeadlineExpired, match="the guest answers"):
             shell.run("true", until=at_once())
-        assert time.monotonic() - begun < 1.5  # the server wakes only then
+        assert time.monotonic() - begun < 30  # half as long as the server would say nothing
 
 
 def test_command_that_trickles_ends_with_its_deadline(tmp_path: Path) -> None:
