@@ -101,6 +101,13 @@ CASES = (
     # xz -6 takes 94 MiB, more than is free in the 128 MiB that Debian keeps aside: there it is killed.
     Case("packed-xz", settings=("KDUMP_COMPRESSION=xz",), options=("--crashkernel=384M",), storage=True),
     Case("two-dumps-kept", settings=("KDUMP_NUM_DUMPS=2",), options=("-p", "kdump_tests.e2e.older_dumps")),
+    Case(
+        "command-line",
+        settings=(
+            "KDUMP_CMDLINE_APPEND=reset_devices systemd.unit=kdump-tools-dump.service "
+            "nr_cpus=1 irqpoll usbcore.nousb panic=20",
+        ),
+    ),
     Case("path-elsewhere", "path /srv/elsewhere"),
     Case("without-kernel-log", settings=("KDUMP_DUMP_DMESG=0",)),
     Case("loaded-by-file", settings=("KDUMP_KEXEC_ARGS=-s",)),
