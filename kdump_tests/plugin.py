@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -234,10 +235,15 @@ def pytest_configure(config: pytest.Config) -> None:
         )
         plan.booted(psutil.virtual_memory().total)
     except LabError as error:
-        pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
+        _end(error)
     config.stash[_PLAN] = plan
     # Asked once: collecting asks for each file, and what is judged must not change on the way.
     config.stash[_ANALYSED] = _debug_information_may_be_here(plan)
+
+
+def _end(error: LabError) -> NoReturn:
+    """Before there is a session that could keep it."""
+    pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -311,7 +317,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     try:
         config.stash[_SESSION] = SuiteSession(config, config.stash[_PLAN], config.stash[_WORKER])
     except LabError as error:
-        pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
+        _end(error)
     config.pluginmanager.register(config.stash[_SESSION], "kdump-verify session")
 
 

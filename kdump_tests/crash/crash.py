@@ -151,8 +151,8 @@ class Crash:
 
         Where nobody saw it, it may have been at any time until the machine was back.
         """
-        known = [event.seconds for event in self.timeline.events if event.phase.rank >= Phase.PANIC.rank]
-        known = known or [0.0]
+        events = self.timeline.events
+        known = [event.seconds for event in events if event.phase.rank >= Phase.PANIC.rank] or [0.0]
         first, last = (known[0], known[0]) if self.timeline.watched else (0.0, known[-1])
         earliest = self.guest_time + max(first - _CLOCK_TOLERANCE, 0.0)
         return earliest, self.guest_time + last + _CLOCK_TOLERANCE
