@@ -76,10 +76,14 @@ class ImageError(LabError):
     exit_code = 66  # EX_NOINPUT
 
 
-class NoSpace(LabError):
-    """The host's disk is full."""
+class CannotWrite(LabError):
+    """A file of the host's cannot be written."""
 
     exit_code = 73  # EX_CANTCREAT
+
+
+class NoSpace(CannotWrite):
+    """The host's disk is full."""
 
 
 class GuestNotReached(LabError):

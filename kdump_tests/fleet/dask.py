@@ -12,12 +12,12 @@ import asyncio
 import logging
 import secrets
 import signal
-import tempfile
 import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -55,8 +55,10 @@ _SETTINGS = {
 
 
 @contextmanager
-def local_engine(capacity: Capacity) -> Iterator[Engine]:
-    """An engine of this host alone. At its end every process that still runs is killed.
+def local_engine(capacity: Capacity, scratch: Path) -> Iterator[Engine]:
+    """An engine of this host alone, whose files are below ``scratch``.
+
+    At its end every process that still runs is killed.
 
     Raises:
         LabError: one of them survives that.
@@ -74,10 +76,7 @@ def local_engine(capacity: Capacity) -> Iterator[Engine]:
         "resources": _resources(capacity),
         "memory_limit": 0,  # what takes memory are processes
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="kdump-verify-fleet-") as scratch,
-        dask.config.set({**_SETTINGS, "temporary-directory": scratch}),
-    ):
+    with dask.config.set({**_SETTINGS, "temporary-directory": str(scratch)}):
         # Such as that this takes long, on a busy host.
         with warnings.catch_warnings(action="ignore"):
             cluster = SpecCluster(

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Self
 
-from kdump_tests.errors import LabError, NoSpace
+from kdump_tests.errors import CannotWrite, NoSpace
 from kdump_tests.report.facts import Fact, RunStarted, StepDone, as_line
 from kdump_tests.report.junit import junit
 from kdump_tests.report.page import GUESTS, render_page
@@ -67,7 +67,7 @@ class Report:
 
         Raises:
             NoSpace: the disk is full.
-            LabError: the folder cannot be written, or is gone.
+            CannotWrite: the folder cannot be written, or is gone.
         """
         line = as_line(fact)
         with self._lock, _writing(self.folder):
@@ -123,5 +123,5 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = NoSpace if error.errno in {errno.ENOSPC, errno.EDQUOT} else LabError
+        kind = NoSpace if error.errno in {errno.ENOSPC, errno.EDQUOT} else CannotWrite
         raise kind(f"the report cannot be written: {error.strerror}", path=error.filename or path) from error

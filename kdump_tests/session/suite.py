@@ -26,7 +26,7 @@ from kdump_tests.guest.image import BuiltImage
 from kdump_tests.guest.lab import QEMU, Lab
 from kdump_tests.guest.laboratory import Places, opened, prepared
 from kdump_tests.guest.reaper import reap
-from kdump_tests.guest.run import dead_runs, default_base, end
+from kdump_tests.guest.run import dead_runs, default_base, end, new_run
 from kdump_tests.plan import Plan
 from kdump_tests.report import facts
 from kdump_tests.report.folder import Report
@@ -115,8 +115,8 @@ class SuiteSession:
         groups = groups_of(session.items, accelerator.name, capacity.cores, took)
         if not worth_it(groups, capacity):
             return None
-        with local_engine(capacity) as engine:
-            self._engine = engine
+        with new_run(places.runs, plan.connect) as ours, local_engine(capacity, ours.folder) as engine:
+            self.run_folder, self._engine = ours.folder, engine
             controller = Controller(session, self, engine)
             try:
                 controller.run(groups)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kdump_tests.errors import LabError, NoSpace
+from kdump_tests.errors import CannotWrite, NoSpace
 from kdump_tests.report import folder
 from kdump_tests.report.facts import as_line, read_facts
 from kdump_tests.report.folder import Report
@@ -51,7 +51,7 @@ def test_last_is_a_relative_link_to_the_newest(report: Report) -> None:
 
 def test_last_that_is_a_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "last").mkdir()
-    with pytest.raises(LabError, match="Is a directory"):
+    with pytest.raises(CannotWrite, match="Is a directory"):
         Report.create(tmp_path, STARTED)
     assert (tmp_path / "last").is_dir()
     assert not list(tmp_path.glob(".last*"))
@@ -107,7 +107,7 @@ def no_file_above(size: int) -> Iterator[None]:
 def test_a_fact_that_finds_no_room_leaves_no_part_of_it(report: Report, room: int) -> None:
     lines = report.folder / "results.jsonl"
     before = lines.read_bytes()
-    with no_file_above(len(before) + room), pytest.raises(LabError, match="File too large"):
+    with no_file_above(len(before) + room), pytest.raises(CannotWrite, match="File too large"):
         report.record(STEP)
     assert lines.read_bytes() == before
     report.record(PASSED)
@@ -126,7 +126,7 @@ def test_a_full_disk_is_named_and_takes_no_fact_back(report: Report, file: str) 
 
 def test_vanished_folder_is_the_laboratorys_fault(report: Report) -> None:
     report.folder.rename(report.folder.with_name("elsewhere"))
-    with pytest.raises(LabError, match="cannot be written: No such file"):
+    with pytest.raises(CannotWrite, match="cannot be written: No such file"):
         report.record(PASSED)
 
 

@@ -45,7 +45,7 @@ class Loop:
                   Need(1 << 20, 99 if name == "huge" else 1, "tcg", "x86_64", "none"), 30.0)
             for name in names
         ]
-        with local_engine(Capacity(1 << 30, 2)) as engine:
+        with local_engine(Capacity(1 << 30, 2), Path("fleet")) as engine:
             Controller(session, Stage(self.report), engine).run(groups)
         return True
 
