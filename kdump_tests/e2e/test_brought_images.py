@@ -60,18 +60,19 @@ def test_kdump_works_on_a_disk_of_the_users_and_nothing_is_written_to_it(runner:
 
 
 @pytest.mark.parametrize(
-    ("asked", "kept"),
+    ("asked", "memory", "kept"),
     [
-        ("512M-2G:160M,2G-:256M", 160),
-        ("192M", 192),
-        ("128M,high crashkernel=64M,low", 192),
-        ("64M@512M", 64),
+        ("512M-2G:160M,2G-:256M", "1G", 160),
+        ("192M", "1G", 192),
+        ("128M,high crashkernel=64M,low", "1G", 128),  # all lies below 4 GiB: no low memory on top
+        ("128M,high crashkernel=64M,low", "5G", 192),
+        ("64M@512M", "1G", 64),
     ],
 )
 def test_value_goes_through_grub_and_is_kept_aside(
-    runner: Runner, disk: Path, asked: str, kept: int
+    runner: Runner, disk: Path, asked: str, memory: str, kept: int
 ) -> None:
-    run = runner.run(f"--image={disk}", "--memory=1G", f"--crashkernel={asked}", *_LOOK)
+    run = runner.run(f"--image={disk}", f"--memory={memory}", f"--crashkernel={asked}", *_LOOK)
     assert run.exit_status == 0, run.output
     assert " ".join(word for word in booted(run).command_line.split() if "crashkernel" in word) == (
         f"crashkernel={asked}"
