@@ -135,7 +135,8 @@ def test_kdump_works_on_a_disk_whose_kernel_says_nothing(runner: Runner, tmp_pat
     (tmp_path / "grub").write_text(_QUIET)
     commands = ("rm /etc/default/grub", f"write {tmp_path}/grub /etc/default/grub")
     quiet = changed(equipped(runner), tmp_path / "quiet.raw", *commands)
-    run = runner.run(f"--image={quiet}", "--memory=1G")
+    # Another value than it boots with, so that update-grub(8) reads what is written there.
+    run = runner.run(f"--image={quiet}", "--memory=1G", "--crashkernel=192M")
     assert run.exit_status == 0, run.output
     assert "quiet" in booted(run).command_line.split()
     (crash,) = (fact for fact in run.facts if isinstance(fact, Crash))
