@@ -70,7 +70,7 @@ class Machine(Line):
         return cls(
             machine=machine,
             asked=", ".join(filter(None, (_asked(started.plan), *_circumstances(started.command)))),
-            outcome=_outcome(told, ended.exit_status),
+            outcome=_outcome(told, ended.exit_status).replace(*_path_and_name(started.plan)),
             command_line=_command_line(booted) if booted else "",
             kept_aside="" if kept is None or kept.kept is None else format_size(kept.kept),
             dump=in_words(report, dump) if dump else "",
@@ -131,19 +131,25 @@ def _machine(plan: Mapping[str, str]) -> str:
     return ", ".join(filter(None, (named, name, plan["firmware"] or "bios")))
 
 
+def _path_and_name(plan: Mapping[str, str]) -> tuple[str, str]:
+    path = plan.get("image", "").rpartition("=")[2]
+    return path, Path(path).name
+
+
 def _asked(plan: Mapping[str, str]) -> str:
     if "existing host" in plan:
         console = "console by a command" if plan["console by"].split(":")[0] != "none" else "no console"
         return ", ".join(filter(None, (console, f"crashed as {plan['may be crashed as']}",
                                        plan["kdump settings"])))  # fmt: skip
     modules = f"modules from {Path(given).name}" if (given := plan.get("modules")) else ""
-    return ", ".join(filter(None, (f"crashkernel={plan['crashkernel']}", modules)))
+    told = (f"crashkernel={plan['crashkernel']}", f"{plan['memory tiers']} of memory", modules)
+    return ", ".join(filter(None, told))
 
 
 def _circumstances(command: Sequence[str]) -> Iterator[str]:
     """What a plugin did to the machine before it was crashed."""
     for option, plugin in pairwise(command):
-        if option == "-p":
+        if option == "-p" and not plugin.startswith("no:"):
             yield plugin.rpartition(".")[2].replace("_", " ")
 
 
