@@ -1,10 +1,8 @@
 """The suite as a pytest plugin: its options, its fixtures, and the report that grows as it runs."""
 
-import argparse
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,49 +10,33 @@ import psutil
 import pytest
 
 from kdump_tests.crash.crash import Crash, Unseen, crash_guest
-from kdump_tests.crash.trigger import Trigger
 from kdump_tests.crashkernel.probe import ask
-from kdump_tests.crashkernel.reservation import Announcement, Reservation
-from kdump_tests.errors import BadInput, LabError, NotArmed
-from kdump_tests.guest.build import ImageStore
+from kdump_tests.errors import LabError, NotArmed
 from kdump_tests.guest.cache import default_cache
-from kdump_tests.guest.crashkernel_parameter import Choice, CrashkernelParameter, choose
-from kdump_tests.guest.facts import KernelFacts, Witnesses, kernel_facts, witnesses
+from kdump_tests.guest.crashkernel_parameter import choose
 from kdump_tests.guest.image import BuiltImage, Image
-from kdump_tests.guest.lab import Lab
 from kdump_tests.guest.laboratory import Places, opened
-from kdump_tests.guest.machine import Guest
 from kdump_tests.guest.run import default_base
 from kdump_tests.guest.spec import SMALLEST_MEMORY, GuestSpec
 from kdump_tests.plan import Plan
-from kdump_tests.report.folder import Report
-from kdump_tests.session import hooks, publish
+from kdump_tests.session import hooks, options, publish
+from kdump_tests.session.provision import Laboratory, Visit, provisioned
 from kdump_tests.session.suite import SuiteSession
+from kdump_tests.session.tier import ProbedTier, Tier
 from kdump_tests.session.worker import Worker
 from kdump_tests.sizes import format_size
 from kdump_tests.stacks import STACKS, dump_disk
-from kdump_tests.stacks import dump_server as dump_servers
-from kdump_tests.stacks.boot_loader import value_in
 from kdump_tests.stacks.core_collector import Makedumpfile
-from kdump_tests.stacks.detection import detect, require
 from kdump_tests.stacks.dump_server import DumpServer
-from kdump_tests.stacks.kdump_conf import FinalAction
-from kdump_tests.stacks.stack import KdumpState, Mechanism, Stack, Written, as_configured
-from kdump_tests.stacks.topology import Topology
+from kdump_tests.stacks.stack import Mechanism, Stack
 from kdump_tests.stacks.visit import visited
-from kdump_tests.steps import Step, announce, step
+from kdump_tests.steps import step
 from kdump_tests.vmcore.analysis import Analysis
 from kdump_tests.vmcore.crash_utility import Session
 from kdump_tests.vmcore.debug_information import may_be_found
 from kdump_tests.vmcore.judgement import Judgement, judge
 
 _SUITE = Path(__file__).parent / "verification"
-# Of the reference machine: the boot has reached SSH, which on some systems is before kdump is loaded. el
-# builds an initramfs at first, 80 s.
-_SETTLE_SECONDS = 600.0
-# A question of a second, unless a package has to be fetched and installed.
-_INSTALL_SECONDS = 600.0
-_RESERVE_SECONDS = 240.0
 
 _PLAN = pytest.StashKey[Plan]()
 _SESSION = pytest.StashKey[SuiteSession]()
@@ -64,129 +46,7 @@ _ANALYSED = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The choices that make a plan."""
-    group = parser.getgroup("kdump-verify", "what to verify")
-    group.addoption(
-        "--image", metavar="NAME|PATH",
-        help="guest image: a folder of images/, or a whole disk of yours (qcow2, raw, vmdk) with cloud-init "
-             "(never written to); a path has a slash in it (default: debian-12)",
-    )  # fmt: skip
-    group.addoption(
-        "--firmware", metavar="bios|uefi|secure-boot",
-        help="what starts a disk that has a boot loader of its own (default: bios)",
-    )  # fmt: skip
-    group.addoption(
-        "--stack", metavar="NAME|auto",
-        help=f"which kdump the guests have: {', '.join(STACKS)} (installed where there is none), or 'auto' "
-             "for whichever is installed (default: what the image's description says)",
-    )  # fmt: skip
-    group.addoption(
-        "--memory", metavar="LIST",
-        help="memory tiers, comma-separated; what the host cannot boot is probed, and the first one that is "
-             "booted and promised a reservation is crashed (default: 1G,2G,4G,8G)",
-    )  # fmt: skip
-    group.addoption(
-        "--crashkernel", metavar="VALUE",
-        help="crashkernel= of the guests: any value the kernel takes, or 'none'; "
-             "'auto' (default) becomes the distribution's own where the kernel does not know it",
-    )  # fmt: skip
-    group.addoption(
-        "--policy", metavar="NAME|PATH.toml",
-        help="what 'auto' becomes where the kernel does not know it: "
-             "one that `kdump-verify expect --help` lists, or a file of your own",
-    )  # fmt: skip
-    group.addoption(
-        "--kernel-argument", metavar="WORD", action="append", default=[],
-        help="a further word for the guests' kernel command line; may be given several times",
-    )  # fmt: skip
-    group.addoption(
-        "--kdump-conf", metavar="PATH",
-        help="how the guests' kdump is configured, in the language of /etc/kdump.conf whatever their "
-             "distribution; what it has no word for is skipped by name. A target on a host called "
-             "dump-server is a second guest",
-    )  # fmt: skip
-    group.addoption(
-        "--kdump-setting", metavar="NAME=VALUE", action="append", default=[],
-        help="a setting of the guests' kdump, in the words of its own configuration file; may be repeated",
-    )  # fmt: skip
-    group.addoption(
-        "--nfs-version", metavar="3|4", help="what the dump server of an NFS target speaks (default: 4)"
-    )
-    group.addoption(
-        "--trigger", metavar="LIST|all",
-        help=f"how the kernel is crashed, each time in a guest of its own: {', '.join(map(str, Trigger))} "
-             "(default: sysrq-c)",
-    )  # fmt: skip
-    group.addoption(
-        "--vmlinux", metavar="PATH",
-        help="the guests' kernel with debug information, or a folder that holds it (default: looked for by "
-             "its build ID; `kdump-verify image debuginfo NAME` fetches it)",
-    )  # fmt: skip
-    group.addoption(
-        "--kernel", metavar="PATH",
-        help="a kernel of yours for guests of an image of the project, with --modules and perhaps --initrd",
-    )  # fmt: skip
-    group.addoption(
-        "--modules", metavar="DIR|PACKAGE",
-        help="its modules: what `make modules_install INSTALL_MOD_PATH=DIR` fills, or a .deb or .rpm",
-    )  # fmt: skip
-    group.addoption(
-        "--initrd", metavar="PATH", help="its initrd (default: made of --modules, in a guest, once)"
-    )
-    group.addoption(
-        "--host", metavar="USER@NAME[:PORT]",
-        help="verify a machine that exists, over SSH, not guests; only looked at without --allow-crash",
-    )  # fmt: skip
-    group.addoption(
-        "--allow-crash", metavar="HOSTNAME",
-        help="crash the machine of --host: its own hostname, spelled out; any other name ends the run",
-    )  # fmt: skip
-    group.addoption(
-        "--allow-busy", action="store_true", help="crash it although users are logged in or --spare runs"
-    )
-    group.addoption(
-        "--spare", metavar="SERVICE", action="append", default=[],
-        help="do not crash the machine of --host while this service runs; may be repeated",
-    )  # fmt: skip
-    group.addoption(
-        "--identity", metavar="PATH", help="the key that opens the machine of --host (default: as for ssh)"
-    )
-    group.addoption(
-        "--console", metavar="COMMAND",
-        help="a command that shows the console of --host, as 'ipmitool … sol activate' does; without one "
-             "the phases of a crash come from what it leaves",
-    )  # fmt: skip
-    group.addoption(
-        "--patience", metavar="FACTOR",
-        help="stretches the deadlines of --host (default: 1, by which it must be back within 40 minutes)",
-    )  # fmt: skip
-    group.addoption("--vcpus", metavar="N", help="CPUs of each guest (default: 1)")
-    group.addoption(
-        "--accel", metavar="auto|kvm|tcg",
-        help="'auto' (default) takes KVM if a kernel boots under it, else TCG",
-    )  # fmt: skip
-    group.addoption(
-        "--cold", action="store_true",
-        help="boot every guest, instead of forking it from the state of one that was armed before",
-    )  # fmt: skip
-    group.addoption(
-        "--connect", metavar="URI", help="libvirt (default: qemu:///embed, which needs no daemon)"
-    )
-    # pytest keeps short options of one small letter to itself; this one is what pytest-xdist made usual.
-    group._addoption(
-        "-n", "--side-by-side", metavar="N", type=_positive, default=None,
-        help="at most so many guests at once (default: as many as this host has cores and memory for)",
-    )  # fmt: skip
-    group.addoption(
-        "--reports", metavar="DIR", default="reports", help="where reports go (default: %(default)s)"
-    )
-
-
-def _positive(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of guests: 1, 2, 3, … or auto")
-    return int(text)
+    options.add_to(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -197,7 +57,6 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)  # before plugins that ask whether this is a worker
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a plan that cannot be carried out before anything else happens."""
-    option = config.option
     config.addinivalue_line(
         "markers", "topology(*where): a test for crashes whose dumps are kept there alone"
     )
@@ -205,34 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker:
         config.pluginmanager.register(worker, "kdump-verify worker")
     try:
-        plan = Plan.of(
-            image=option.image,
-            stack_name=option.stack,
-            firmware=option.firmware,
-            kernel=option.kernel,
-            initrd=option.initrd,
-            modules=option.modules,
-            memory=option.memory,
-            crashkernel=option.crashkernel,
-            policy=option.policy,
-            kernel_arguments=tuple(option.kernel_argument),
-            vcpus=option.vcpus,
-            accelerator=option.accel,
-            connect=option.connect,
-            host=option.host,
-            allow_crash=option.allow_crash,
-            allow_busy=option.allow_busy,
-            spare=tuple(option.spare),
-            identity=option.identity,
-            console=option.console,
-            patience=option.patience,
-            cold=option.cold,
-            vmlinux=option.vmlinux,
-            triggers=option.trigger,
-            nfs_version=option.nfs_version,
-            kdump_conf=option.kdump_conf,
-            kdump_settings=tuple(option.kdump_setting),
-        )
+        plan = options.plan_of(config.option)
         plan.booted(psutil.virtual_memory().total)
     except LabError as error:
         _end(error)
@@ -321,181 +153,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config.pluginmanager.register(config.stash[_SESSION], "kdump-verify session")
 
 
-@dataclass(frozen=True)
-class Tier:
-    """A guest of one memory tier, booted, and what was found in it."""
-
-    guest: Guest
-    stack: Stack
-    parameter: CrashkernelParameter
-    kernel: KernelFacts
-    witnesses: Witnesses
-    state: KdumpState
-    dump_server: DumpServer | None  # None where dumps stay
-
-    @property
-    def kept(self) -> Reservation:
-        """What its kernel keeps aside: by /proc/iomem, which has no CMA, and by the boot log."""
-        return replace(self.witnesses.iomem, cma=self.witnesses.boot_log.reservation.cma)
-
-    @property
-    def expected(self) -> tuple[Reservation, ...]:
-        """What it may keep aside, in the terms of ``kept``; nothing when that cannot be told beforehand."""
-        told = self.witnesses.boot_log.as_told
-        return tuple(replace(each, cma=told(each).cma) for each in self.parameter.expected)
-
-    def __str__(self) -> str:
-        return _shown(self.guest.spec, self.parameter)
-
-
-@dataclass(frozen=True)
-class ProbedTier:
-    """What the kernel alone, booted just so far, says it keeps aside on the memory of one tier."""
-
-    spec: GuestSpec
-    parameter: CrashkernelParameter
-    said: Announcement
-
-    @property
-    def kept(self) -> Reservation:
-        """What it says that it keeps aside."""
-        return self.said.reservation
-
-    @property
-    def expected(self) -> tuple[Reservation, ...]:
-        """What it may say; nothing when that cannot be told beforehand."""
-        return tuple(map(self.said.as_told, self.parameter.probed))
-
-    def __str__(self) -> str:
-        return _shown(self.spec, self.parameter)
-
-
-def _shown(spec: GuestSpec, parameter: CrashkernelParameter) -> str:
-    passed = "no crashkernel=" if parameter.passed is None else f"crashkernel={parameter.passed}"
-    return f"{spec.name} ({format_size(spec.memory)}, {passed})"
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """All that guests are made with and judged by."""
-
-    lab: Lab
-    image: BuiltImage
-    required: Stack | None  # which kdump guests must have; None for whichever they have
-    crashkernel: Choice
-    settings: Mapping[str, str]
-    makedumpfile: Makedumpfile | None  # as kdump.conf asks for it
-
-    @contextmanager
-    def guest(self, wanted: GuestSpec, folder: Path) -> Iterator[tuple[Guest, CrashkernelParameter]]:
-        """A guest as it is wanted, and what its kernel was given."""
-        parameter = self.crashkernel.on(wanted.memory)
-        spec = replace(wanted, crashkernel=parameter.passed)
-        with self.lab.guest(spec, self.image, folder, self.armed) as guest:
-            yield guest, parameter
-
-    def armed(self, guest: Guest) -> bool:
-        """Whether kdump is, once a booted guest has done all it will do for it."""
-        if guest.image.image.boots_by_firmware:
-            self._reserve(guest)
-        stack = self.stack_of(guest)
-        stack.settle(guest.shell, guest.deadline(_SETTLE_SECONDS, "kdump is armed or has given up"))
-        return stack.state(guest.shell, guest.command_deadline()).armed
-
-    def stack_of(self, guest: Guest) -> Stack:
-        """The kdump of a guest.
-
-        Raises:
-            BadInput: it is not the one that it must be, or none that is known.
-        """
-        until = guest.deadline(_INSTALL_SECONDS, "it has its kdump")
-        if self.required is None:
-            return detect(guest.shell, STACKS, until)
-        require(guest.shell, self.required, STACKS, until)
-        return self.required
-
-    def _reserve(self, guest: Guest) -> None:
-        """Set crashkernel= for good, where the guest's own boot loader finds it, and boot by that."""
-        wanted = guest.spec.crashkernel
-        until = guest.command_deadline()
-        loader = self.stack_of(guest).boot_loader(guest.shell, until)
-        # As where its package set it while it was installed, and this is the first boot since.
-        if value_in(guest.read("/proc/cmdline")) == wanted == loader.reserved(guest.shell, until):
-            return
-        with step(guest.name, f"setting crashkernel={wanted} in its boot loader, and booting again"):
-            until = guest.deadline(_RESERVE_SECONDS, "the boot loader is told")
-            loader.reserve(guest.shell, wanted, until)
-            guest.reboot()
-        got = value_in(guest.read("/proc/cmdline"))
-        if got != wanted:
-            raise NotArmed(
-                f"crashkernel={wanted}, set in the boot loader of {guest.name}, did not come through",
-                kernel_got=f"crashkernel={got}" if got else "no crashkernel=",
-                console=guest.console.record,
-            )
-
-
-@dataclass(frozen=True)
-class Visit:
-    """A laboratory whose one guest is a host that existed before."""
-
-    host: Guest
-    stack: Stack
-    settings: Mapping[str, str]
-    makedumpfile: Makedumpfile | None
-
-    @contextmanager
-    def guest(self, _wanted: GuestSpec, _folder: Path) -> Iterator[tuple[Guest, CrashkernelParameter]]:
-        """That host, with what its boot loader gives its kernel."""
-        passed = self.host.spec.crashkernel
-        yield (
-            self.host,
-            CrashkernelParameter(
-                "as it is", passed, "set on the host", unforeseen="its own memory map decides"
-            ),
-        )
-
-    def stack_of(self, _guest: Guest) -> Stack:
-        """What was found on it when it was entered."""
-        return self.stack
-
-
-def _as_configured(plan: Plan, stack: Stack, guest: Guest) -> Stack:
-    """What is set in the guest counts too: a disk or a host that exists has a configuration of its own.
-
-    Raises:
-        BadInput: with it, nobody here could find a dump, or have the machine back.
-    """
-    found = as_configured(stack, guest.shell, plan.settings, guest.command_deadline())
-    if found.elsewhere and plan.topology is Topology.LOCAL_DUMP:
-        raise BadInput(
-            f"kdump of {guest.name} is configured to take dumps to where nobody looks for them",
-            it_says=found.elsewhere,
-            way_out="--kdump-conf with a path on its own disk, or for guests any target that it names",
-        )
-    if plan.host and found.ends_with is not FinalAction.REBOOT:
-        raise BadInput(
-            f"{guest.name} is to {found.ends_with} after a dump, and its power switch is not ours",
-            way_out="final_action reboot in --kdump-conf",
-        )
-    return found
-
-
-def _write(stack: Stack, guest: Guest, settings: Mapping[str, str]) -> Written:
-    """Give an armed guest other settings."""
-    with step(guest.name, f"setting {', '.join(name for name, value in settings.items() if value)}"):
-        return stack.write(guest.shell, settings, guest.command_deadline())
-
-
-def _arm(stack: Stack, guest: Guest, written: Written) -> None:
-    """Bring them into force."""
-    if written.to_arm:
-        until = guest.deadline(_SETTLE_SECONDS, "kdump is armed anew or has given up")
-        with step(guest.name, "arming it anew"):
-            stack.arm(guest.shell, written, until)
-    announce(Step(guest.name, f"set {written}", seconds=0.0))
-
-
 @pytest.fixture(scope="session")
 def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory | Visit]:
     """One for the whole run."""
@@ -551,49 +208,8 @@ def _makedumpfile(plan: Plan) -> Makedumpfile | None:
 def tier(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator[Tier]:
     """One guest per memory tier, for all tests of that tier."""
     plan, report = request.config.stash[_PLAN], request.config.stash[_SESSION].report
-    wanted: GuestSpec = request.param
-    folder = report.guest_folder(wanted.name)
-    with laboratory.guest(wanted, folder) as (guest, parameter):
-        stack = laboratory.stack_of(guest)
-        if not plan.looks_only:
-            stack = _as_configured(plan, stack, guest)
-        if plan.mount:
-            with step(guest.name, f"making {plan.mount.partition}"):
-                dump_disk.prepare(guest, plan.mount)
-        written = _write(stack, guest, plan.settings) if plan.settings else None
-        with _served(plan, report, laboratory, guest, stack) as server:
-            if written:
-                _arm(stack, guest, written)
-            seen = Tier(
-                guest=guest,
-                stack=stack,
-                parameter=parameter,
-                kernel=kernel_facts(guest),
-                witnesses=witnesses(guest),
-                state=stack.state(guest.shell, guest.command_deadline()),
-                dump_server=server,
-            )
-            kdump = f"{stack.name}: {seen.state}"
-            report.record(publish.guest_booted(guest, seen.kernel, parameter, kdump, report.folder))
-            report.record(publish.reservation(guest, seen.kernel, parameter, seen.witnesses))
-            yield seen
-
-
-@contextmanager
-def _served(
-    plan: Plan, report: Report, laboratory: Laboratory, client: Guest, stack: Stack
-) -> Iterator[DumpServer | None]:
-    """The second guest, to which a guest sends its dump: there, and let in to, before that one arms."""
-    if stack.remote is None:
-        yield None
-        return
-    lab, spec = laboratory.lab, dump_servers.spec_for(client.spec)
-    image = ImageStore(default_cache()).get(dump_servers.IMAGE)
-    with lab.guest(spec, image, report.guest_folder(spec.name), dump_servers.listens) as guest:
-        report.record(publish.dump_server_booted(guest, kernel_facts(guest), client, report.folder))
-        with step(guest.name, "becoming a dump server"):
-            server = dump_servers.serve(guest, client, stack, lab.run.host_key, plan.nfs_version)
-        yield server
+    with provisioned(plan, report, laboratory, request.param) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 import pytest
 
 from kdump_tests.crash.crash import Crash
-from kdump_tests.plugin import Laboratory, Tier
+from kdump_tests.session.provision import Laboratory
+from kdump_tests.session.tier import Tier
 from kdump_tests.stacks.core_collector import Makedumpfile
 from kdump_tests.vmcore.shape import Format, kinds_left_out
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kdump_tests.crash.crash import Crash
-from kdump_tests.plugin import Tier
+from kdump_tests.session.tier import Tier
 from kdump_tests.vmcore.analysis import Analysis
 from kdump_tests.vmcore.crash_utility import Session
 from kdump_tests.vmcore.judgement import Judgement

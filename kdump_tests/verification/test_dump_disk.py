@@ -3,7 +3,7 @@
 import pytest
 
 from kdump_tests.crash.crash import Crash
-from kdump_tests.plugin import Tier
+from kdump_tests.session.tier import Tier
 from kdump_tests.stacks.dump_disk import Mount
 from kdump_tests.stacks.topology import Topology
 

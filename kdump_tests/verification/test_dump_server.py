@@ -4,7 +4,7 @@ import pytest
 
 from kdump_tests.crash.crash import Crash
 from kdump_tests.errors import NotArmed
-from kdump_tests.plugin import Tier
+from kdump_tests.session.tier import Tier
 from kdump_tests.stacks.dump_server import DumpServer
 from kdump_tests.stacks.stack import Stack
 from kdump_tests.stacks.topology import Topology

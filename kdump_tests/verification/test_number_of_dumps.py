@@ -1,7 +1,7 @@
 """Older dumps have to go as new ones come: are as many left as was asked for?"""
 
 from kdump_tests.crash.crash import Crash
-from kdump_tests.plugin import Tier
+from kdump_tests.session.tier import Tier
 
 
 def test_no_more_dumps_are_kept_than_was_asked_for(crash: Crash, tier: Tier) -> None:

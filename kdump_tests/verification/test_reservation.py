@@ -3,7 +3,7 @@
 import pytest
 
 from kdump_tests.errors import NotArmed
-from kdump_tests.plugin import ProbedTier, Tier
+from kdump_tests.session.tier import ProbedTier, Tier
 from kdump_tests.sizes import format_size
 
 

@@ -1,7 +1,7 @@
 """Would a panic right now start a capture kernel?"""
 
 from kdump_tests.errors import NotArmed
-from kdump_tests.plugin import Tier
+from kdump_tests.session.tier import Tier
 from kdump_tests.stacks.stack import Stack
 
 
