@@ -135,7 +135,7 @@ def equipped(
     until = lab.accelerator.deadline(_MAKE_SECONDS, f"{spec.name} takes another kernel")
     with locked(cache / "locks" / f"kernel in {image.image.name}.lock", until):
         if known(image, files, cache) is None:
-            with staging(goal.parent) as new, _archive(files) as archive:
+            with staging(goal.parent) as new, _archive(files, lab.run.folder) as archive:
                 disk = Disk(_SERIAL, archive.stat().st_size, archive)
                 with lab.guest(replace(spec, disks=(disk,)), image, folder) as guest:
                     _take(guest, files, new)
@@ -167,10 +167,10 @@ def _take(guest: Guest, files: KernelFiles, new: Path) -> None:
 
 
 @contextmanager
-def _archive(files: KernelFiles) -> Iterator[Path]:
+def _archive(files: KernelFiles, within: Path) -> Iterator[Path]:
     """All of it as one tar archive, under the names that the guest's system looks for."""
     release = files.release
-    with TemporaryDirectory(prefix="kdump-verify-") as name:
+    with TemporaryDirectory(dir=within) as name:
         folder = Path(name)
         given = _unpacked(files.modules, folder / "given")
         modules = _modules(given, release)

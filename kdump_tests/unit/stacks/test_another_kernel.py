@@ -54,7 +54,7 @@ def test_modules_are_found_in_what_was_given(
     tmp_path: Path, kernel: Path, given: Callable[[Path], Path]
 ) -> None:
     files = KernelFiles(kernel, None, given(tmp_path / "given"))
-    with another_kernel._archive(files) as path, tarfile.open(path) as archive:
+    with another_kernel._archive(files, tmp_path) as path, tarfile.open(path) as archive:
         found = {member.name: (member.uid, member.isreg()) for member in archive}
     assert found[f"boot/vmlinuz-{RELEASE}"] == (0, True)
     assert found[f"usr/lib/modules/{RELEASE}/kernel/virtio_blk.ko"] == (0, True)
@@ -64,7 +64,7 @@ def test_modules_are_found_in_what_was_given(
 def test_initrd_goes_along(tmp_path: Path, kernel: Path) -> None:
     (tmp_path / "initrd").write_bytes(b"initrd")
     files = KernelFiles(kernel, tmp_path / "initrd", folder(tmp_path / "given"))
-    with another_kernel._archive(files) as path, tarfile.open(path) as archive:
+    with another_kernel._archive(files, tmp_path) as path, tarfile.open(path) as archive:
         assert f"boot/initrd.img-{RELEASE}" in archive.getnames()
 
 
@@ -90,7 +90,7 @@ def test_configuration_goes_along_from_where_a_build_or_a_package_has_it(
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text("CONFIG_RD_ZSTD=y\n")
     with (
-        another_kernel._archive(KernelFiles(built, None, tmp_path / "given")) as path,
+        another_kernel._archive(KernelFiles(built, None, tmp_path / "given"), tmp_path) as path,
         tarfile.open(path) as archive,
     ):
         packed = archive.extractfile(f"boot/config-{RELEASE}")
@@ -100,7 +100,10 @@ def test_configuration_goes_along_from_where_a_build_or_a_package_has_it(
 
 def test_modules_of_another_kernel_are_refused(tmp_path: Path, kernel: Path) -> None:
     files = KernelFiles(kernel, None, folder(tmp_path / "given", release="6.98.0-mine"))
-    with pytest.raises(BadInput, match=f"has no modules of {RELEASE}"), another_kernel._archive(files):
+    with (
+        pytest.raises(BadInput, match=f"has no modules of {RELEASE}"),
+        another_kernel._archive(files, tmp_path),
+    ):
         pass
 
 
