@@ -18,7 +18,7 @@ pytestmark = pytest.mark.long
 
 def copied(image: BuiltImage, path: str, goal: Path) -> None:
     """Copy a folder of an image's disk."""
-    goal.mkdir(parents=True)
+    goal.mkdir(parents=True, exist_ok=True)
     debugfs = shutil.which("debugfs") or "/usr/sbin/debugfs"
     subprocess.run([debugfs, "-R", f"rdump {path} {goal}", image.disk], check=True)
 
