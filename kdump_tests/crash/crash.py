@@ -189,6 +189,8 @@ def crash_guest(
             if not blind:
                 timeline = _watch(guest, stack, trigger, start, begun)
                 boot_id_after, new, dump = _harvest(guest, keeper, stack, before, timeline, planted)
+                if isinstance(dump, Dump):
+                    timeline = timeline.supplemented(_proofs(dump))
                 # What it left is taken once: a console that ended later has told enough.
                 if boot_id_after is None and not guest.watched:
                     blind = "its console ended before the machine was back"
@@ -292,22 +294,23 @@ def _look_afterwards(
     except KdumpVerifyError as error:
         nothing = Fault("nothing that was left proves a capture", None)
         return unwatched(proofs, seconds, () if new else (nothing,)), after, new, error
-    return unwatched(_proofs(dump, trigger, proofs), seconds, ()), after, new, dump
+    if said := last_words(dump.log_text.splitlines(), trigger.value.words):
+        proofs.append((Phase.PANIC, said.panic))
+    proofs = sorted([*proofs, *_proofs(dump)], key=lambda each: each[0].rank)
+    return unwatched(proofs, seconds, ()), after, new, dump
 
 
-def _proofs(dump: Dump, trigger: Trigger, known: list[tuple[Phase, str]]) -> list[tuple[Phase, str]]:
+def _proofs(dump: Dump) -> list[tuple[Phase, str]]:
     """What a dump and the log saved beside it prove. /proc/vmcore is there in a capture kernel alone."""
     where = dump.directory.path
-    said = last_words(dump.log_text.splitlines(), trigger.value.words)
     found = [
-        (Phase.PANIC, said.panic if said else ""),
         (Phase.CAPTURE_KERNEL, f"{where} was made"),
         (Phase.TARGET_MOUNTED, f"{where} was made"),
         (Phase.DMESG_SAVED, f"{where} holds the kernel log" if dump.log_text else ""),
         (Phase.DUMP_STARTED, f"{where} holds a vmcore"),
         (Phase.DUMP_SAVED, f"{where} holds a complete vmcore" if dump.vmcore.complete else ""),
     ]
-    return sorted([*known, *(each for each in found if each[1])], key=lambda each: each[0].rank)
+    return [(phase, proof) for phase, proof in found if proof]
 
 
 def _watch(guest: Guest, stack: Stack, trigger: Trigger, start: int, begun: float) -> Timeline:

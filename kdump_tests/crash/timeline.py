@@ -3,7 +3,8 @@
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from kdump_tests.crash.words import Words
 from kdump_tests.deadline import Deadline
@@ -70,11 +71,16 @@ _LONGEST_CRASH = 3600.0
 
 @dataclass(frozen=True)
 class Event:
-    """A phase reached: ``seconds`` since the trigger was pulled."""
+    """A phase reached: ``seconds`` since the trigger was pulled.
+
+    It was ``inferred`` where the line is not the console's: then ``seconds`` is the latest that it can have
+    been.
+    """
 
     phase: Phase
     seconds: float
     line: Line
+    inferred: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,24 @@ class Timeline:
         if start is None:
             return ()
         return tuple(line for line in lines if start <= line.number and (end is None or line.number < end))
+
+    def supplemented(self, proofs: Iterable[tuple[Phase, str]]) -> Self:
+        """With phases of the capture that its console lost, where what was left proves them.
+
+        journald hands on 48 KiB of makedumpfile's progress as one line, and what waits behind it when the
+        capture kernel reboots is never printed (Debian 13, ``-E``; LineMax= in journald.conf(5)). Only
+        what came before a phase that was seen, and was not prevented, can have been lost.
+        """
+        if not self.reached(Phase.CAPTURE_KERNEL):
+            return self
+        prevented = {fault.prevented for fault in self.faults}
+        events = list(self.events)
+        for phase, proof in proofs:
+            after = next((event for event in self.events if event.phase.rank > phase.rank), None)
+            if after and phase not in prevented and not self.reached(phase):
+                line = Line(after.line.number, after.line.at, proof)
+                events.append(Event(phase, after.seconds, line, inferred=True))
+        return replace(self, events=tuple(sorted(events, key=lambda event: event.phase.rank)))
 
     def require(self, phase: Phase) -> None:
         """Raise CaptureFailed, with all that a person needs next, unless that phase was reached."""

@@ -171,12 +171,17 @@ def dump(happened: Crash, report: Path) -> facts.Dump | None:
 
 
 def remarks(happened: Crash) -> tuple[facts.Note, ...]:
-    """Captured, but: where the dump is not as its level says."""
+    """Captured, but: where the dump is not as its level says, and where its console lost words."""
     try:
         kept = happened.dump.vmcore.kept
     except KdumpVerifyError:
         return ()
-    told = kept.remarks if kept else ()
+    lost = (
+        f"its console lost the words that tell of {event.phase.value!r}: {event.line.text}"
+        for event in happened.timeline.events
+        if event.inferred
+    )
+    told = (*(kept.remarks if kept else ()), *lost)
     return tuple(facts.Note(time.time(), happened.guest, f"captured, but {remark}") for remark in told)
 
 

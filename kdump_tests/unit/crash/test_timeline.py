@@ -350,3 +350,27 @@ def test_a_crash_that_nobody_watched_says_by_whom_its_phases_are_told() -> None:
     facts = failure(timeline, Phase.DUMP_SAVED).facts
     assert facts["phases by"] == "what the crash left, as it is dark"
     assert "console" not in facts
+
+
+SAVED = [(Phase.DMESG_SAVED, "it holds the log"), (Phase.DUMP_SAVED, "it holds a complete vmcore")]
+
+
+def test_words_that_the_console_lost_are_made_up_for_by_what_was_left(serial: Serial) -> None:
+    told = {phase: line for phase, line in GOOD.items() if phase is not Phase.DUMP_SAVED}
+    timeline = serial.tells(*told.values()).supplemented(SAVED)
+    assert phases(timeline) == list(Phase)
+    timeline.require(Phase.DUMP_SAVED)
+    assert [(each.phase, each.line.text) for each in timeline.events if each.inferred] == SAVED[1:]
+    by_phase = {event.phase: event.seconds for event in timeline.events}
+    assert by_phase[Phase.DUMP_SAVED] == by_phase[Phase.FINAL_ACTION]
+
+
+def test_what_was_prevented_or_nothing_came_after_is_not_made_up_for(serial: Serial) -> None:
+    full = serial.plays(HERE / "debian-12-full-disk.console")
+    assert full.supplemented(SAVED) == full
+
+
+@pytest.mark.parametrize("last", [Phase.PANIC, Phase.DUMP_STARTED])
+def test_a_crash_that_stops_is_not_told_further(serial: Serial, last: Phase) -> None:
+    timeline = serial.tells(*good_until(last))
+    assert phases(timeline.supplemented(SAVED)) == phases(timeline)

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from kdump_tests.crash.crash import Crash
+from kdump_tests.crash.timeline import Event, Timeline
 from kdump_tests.errors import CaptureFailed
 from kdump_tests.guest.console import Line
 from kdump_tests.report import facts
@@ -31,10 +32,11 @@ class WithoutDump:
         raise CaptureFailed("no dump was saved")
 
 
-def crash_of(path: Path, *, loses_slab: bool) -> Crash:
+def crash_of(path: Path, *events: Event, loses_slab: bool = False) -> Crash:
     path.write_bytes(machine_with_users(SyntheticRing(), {}, dump_level=31, loses_slab=loses_slab).image)
     dump = SimpleNamespace(vmcore=inspect(path))
-    return cast(Crash, SimpleNamespace(guest="debian-sid-1G", dump=dump))
+    timeline = Timeline(events, (), None, "console.log", "")
+    return cast(Crash, SimpleNamespace(guest="debian-sid-1G", dump=dump, timeline=timeline))
 
 
 def test_pages_that_makedumpfile_lost_are_a_note(tmp_path: Path) -> None:
@@ -44,7 +46,16 @@ def test_pages_that_makedumpfile_lost_are_a_note(tmp_path: Path) -> None:
 
 
 def test_nothing_is_noted_of_a_dump_as_its_level_says(tmp_path: Path) -> None:
-    assert publish.remarks(crash_of(tmp_path / "vmcore", loses_slab=False)) == ()
+    assert publish.remarks(crash_of(tmp_path / "vmcore")) == ()
+
+
+def test_words_that_the_console_lost_are_a_note(tmp_path: Path) -> None:
+    seen = Event(Phase.DUMP_STARTED, 26.0, Line(1223, 0.0, "running makedumpfile"))
+    lost = Event(Phase.DUMP_SAVED, 38.0, Line(1255, 0.0, "it holds a complete vmcore"), inferred=True)
+    (note,) = publish.remarks(crash_of(tmp_path / "vmcore", seen, lost))
+    assert note.text == (
+        "captured, but its console lost the words that tell of 'dump saved': it holds a complete vmcore"
+    )
 
 
 def test_nothing_is_noted_where_there_is_no_dump() -> None:
