@@ -8,7 +8,8 @@
     │   ├── ToolMissing         a program or library of the host is absent or too old
     │   ├── HypervisorError     libvirt or QEMU refused, vanished or did not answer
     │   ├── ImageError          an image cannot be described, built or read
-    │   ├── NoSpace             the host's disk is full
+    │   ├── CannotWrite         a file of the host's cannot be written
+    │   │   └── NoSpace         the host's disk is full
     │   ├── GuestNotReached     a guest did not boot, or SSH never came up
     │   │   └── HostKeyChanged  somebody else answers in its place
     │   ├── GuestLost           a guest that was there is gone, or panicked unasked
