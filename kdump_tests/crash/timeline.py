@@ -160,8 +160,8 @@ class Timeline:
         """With phases of the capture that its console lost, where what was left proves them.
 
         journald hands on 48 KiB of makedumpfile's progress as one line, and what waits behind it when the
-        capture kernel reboots is never printed (Debian 13, ``-E``; LineMax= in journald.conf(5)). Only
-        what came before a phase that was seen, and was not prevented, can have been lost.
+        capture kernel reboots is never printed (Debian 12 and 13, ``-E``; LineMax= in journald.conf(5)).
+        Only what came before a phase that was seen, and was not prevented, can have been lost.
         """
         if not self.reached(Phase.CAPTURE_KERNEL):
             return self

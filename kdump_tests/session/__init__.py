@@ -1,1 +1,1 @@
-"""One pytest session of the suite: what is shown, how it is interrupted, how outcomes become verdicts."""
+"""One pytest session of the suite: what is asked, guests as they are wanted, outcomes, interruption."""
