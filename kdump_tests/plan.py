@@ -20,8 +20,8 @@ from kdump_tests.sizes import GIB, format_size, parse_size
 from kdump_tests.stacks import STACKS, dump_disk, dump_server
 from kdump_tests.stacks.another_kernel import KernelFiles
 from kdump_tests.stacks.dump_target import Raw
-from kdump_tests.stacks.kdump_conf import FailureAction, FinalAction, KdumpConfig, parse_kdump_conf
-from kdump_tests.stacks.stack import Stack, check_settings
+from kdump_tests.stacks.kdump_conf import KdumpConfig, parse_kdump_conf
+from kdump_tests.stacks.stack import Stack, check_settings, unfit_for_a_host
 from kdump_tests.stacks.topology import Remote, Topology
 from kdump_tests.stacks.translation import Translation, Untranslated
 from kdump_tests.stacks.visit import Host
@@ -198,24 +198,9 @@ class Plan(Strict):
                 reason="--kdump-conf and --kdump-setting would have it armed anew",
                 way_out="--allow-crash with its own hostname, or neither of them",
             )
-        if self.configuration:
-            self._check_for_a_host(self.configuration)
+        if self.stack and (unfit := self.stack.unfit_for_a_host(self.settings, self.settings)):
+            raise unfit_for_a_host(self.host or "", unfit)
         Address.parse(self.host or "")
-
-    def _check_for_a_host(self, config: KdumpConfig) -> None:
-        """After it, nobody may have to go there, and nothing may be changed that is not put back."""
-        actions = {"final_action": config.final_action, "failure_action": config.failure_action}
-        for option, action in actions.items():
-            if action not in {None, FinalAction.REBOOT, FailureAction.REBOOT, FailureAction.DUMP_TO_ROOTFS}:
-                raise BadInput(
-                    f"{option} {action} would leave an existing host down",
-                    reason="its power switch is not ours, and its configuration could not be put back",
-                    way_out=f"{option} reboot",
-                )
-        if isinstance(config.target, Raw):
-            raise BadInput(f"{config.target} would have a disk of an existing host written over")
-        if config.auto_reset_crashkernel:
-            raise BadInput("the boot loader of an existing host is left as it is: no auto_reset_crashkernel")
 
     @property
     def kernel_files(self) -> KernelFiles | None:

@@ -24,8 +24,7 @@ from kdump_tests.stacks.boot_loader import value_in
 from kdump_tests.stacks.core_collector import Makedumpfile
 from kdump_tests.stacks.detection import detect, require
 from kdump_tests.stacks.dump_server import DumpServer
-from kdump_tests.stacks.kdump_conf import FinalAction
-from kdump_tests.stacks.stack import Stack, Written, as_configured
+from kdump_tests.stacks.stack import Stack, Written, unfit_for_a_host
 from kdump_tests.stacks.topology import Topology
 from kdump_tests.steps import Step, announce, step
 
@@ -165,18 +164,16 @@ def _as_configured(plan: Plan, stack: Stack, guest: Guest) -> Stack:
     Raises:
         BadInput: with it, nobody here could find a dump, or have the machine back.
     """
-    found = as_configured(stack, guest.shell, plan.settings, guest.command_deadline())
+    set_there = stack.told(guest.shell, stack.settings, guest.command_deadline()) | plan.settings
+    found = stack.configured(set_there)
     if found.elsewhere and plan.topology is Topology.LOCAL_DUMP:
         raise BadInput(
             f"kdump of {guest.name} is configured to take dumps to where nobody looks for them",
             it_says=found.elsewhere,
             way_out="--kdump-conf with a path on its own disk, or for guests any target that it names",
         )
-    if plan.host and found.ends_with is not FinalAction.REBOOT:
-        raise BadInput(
-            f"{guest.name} is to {found.ends_with} after a dump, and its power switch is not ours",
-            way_out="final_action reboot in --kdump-conf",
-        )
+    if plan.host and (unfit := stack.unfit_for_a_host(set_there, plan.settings)):
+        raise unfit_for_a_host(guest.name, unfit)
     return found
 
 

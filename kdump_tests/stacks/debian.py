@@ -141,6 +141,9 @@ def _extension(compression: str) -> str:
     return re.escape(f".{_EXTENSIONS[compression]}") if compression else ""
 
 
+_REBOOTS = re.compile(r"\breboot\b")
+
+
 class Debian:
     """The capture kernel boots the ordinary root file system into kdump-tools-dump.service, which saves."""
 
@@ -208,6 +211,11 @@ class Debian:
     def configured(self, settings: Mapping[str, str]) -> "Debian":
         """Another KDUMP_COREDIR, or another machine; packed or not, with a kernel log or without."""
         return Debian(settings)
+
+    def unfit_for_a_host(self, settings: Mapping[str, str], changed: Mapping[str, str]) -> str:
+        """A KDUMP_FAIL_CMD that is no reboot; without one kdump-config reboots."""
+        command = settings.get("KDUMP_FAIL_CMD", "")
+        return f"KDUMP_FAIL_CMD={command}" if command and not _REBOOTS.search(command) else ""
 
     def told(self, shell: Shell, names: Iterable[str], until: Deadline) -> dict[str, str]:
         """As the shell reads the file; empty where it says nothing."""

@@ -16,7 +16,7 @@ from kdump_tests.stacks import unit
 from kdump_tests.stacks.boot_loader import BootLoader, Grubby, GrubDefaults
 from kdump_tests.stacks.core_collector import Command
 from kdump_tests.stacks.dump_target import DracutMount, Nfs, Partition, Raw, RootDisk, Ssh, Virtiofs
-from kdump_tests.stacks.kdump_conf import OPTIONS, FinalAction, KdumpConfig, parse_kdump_conf
+from kdump_tests.stacks.kdump_conf import OPTIONS, FailureAction, FinalAction, KdumpConfig, parse_kdump_conf
 from kdump_tests.stacks.kdump_line import lines_of, printed
 from kdump_tests.stacks.listing import dump_directories
 from kdump_tests.stacks.shell_settings import ShellSettings
@@ -110,14 +110,29 @@ class El:
 
     def configured(self, settings: Mapping[str, str]) -> "El":
         """Another path, machine, partition, or a raw one, whose dump kdumpctl brings to the path later."""
-        said = [printed(name, value) for name, value in settings.items() if value and not name.isupper()]
-        config = parse_kdump_conf("\n".join(said))
+        config = _conf(settings)
         if isinstance(config.target, Virtiofs | DracutMount):
             raise BadInput(
                 f"{config.target} takes dumps to where nobody looks for them yet on el",
                 way_out="a path on the guest's own disk, a partition, ssh or nfs",
             )
         return El(config)
+
+    def unfit_for_a_host(self, settings: Mapping[str, str], changed: Mapping[str, str]) -> str:
+        """Its actions; a raw disk, its boot loader, and a capture that stays as it was built."""
+        config, asked = _conf(settings), _conf(changed)
+        for option, action in (
+            ("final_action", config.final_action),
+            ("failure_action", config.failure_action),
+        ):
+            if action not in {None, FinalAction.REBOOT, FailureAction.REBOOT, FailureAction.DUMP_TO_ROOTFS}:
+                return f"{option} {action}"
+        if isinstance(asked.target, Raw):
+            return str(asked.target)
+        if asked.auto_reset_crashkernel:
+            return "auto_reset_crashkernel yes"
+        # need_initrd_rebuild() of kdumpctl returns at it: what is put back would never be built in again.
+        return "force_no_rebuild 1" if changed and config.force_no_rebuild else ""
 
     def install(self, shell: Shell, until: Deadline) -> None:
         """kdump-utils, or kexec-tools where kdumpctl is still part of it."""
@@ -253,6 +268,12 @@ def _remote(config: KdumpConfig) -> Remote | None:
             return Remote(Topology.NFS_DUMP, server, folder, export=export)
         case _:
             return None
+
+
+def _conf(settings: Mapping[str, str]) -> KdumpConfig:
+    """Of all settings, what /etc/kdump.conf says."""
+    said = [printed(name, value) for name, value in settings.items() if value and not name.isupper()]
+    return parse_kdump_conf("\n".join(said))
 
 
 def _artifacts(config: KdumpConfig, remote: Remote | None) -> Artifacts:

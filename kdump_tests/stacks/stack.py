@@ -29,13 +29,13 @@ def check_settings(stack: "Stack", settings: Mapping[str, str]) -> None:
         )
 
 
-def as_configured(stack: "Stack", shell: Shell, settings: Mapping[str, str], until: Deadline) -> "Stack":
-    """The stack with all that is set on a machine, and with these settings instead where they differ.
-
-    Raises:
-        BadInput: with that, nobody could look for dumps.
-    """
-    return stack.configured({**stack.told(shell, stack.settings, until), **settings})
+def unfit_for_a_host(host: str, setting: str) -> BadInput:
+    """That a machine which is not ours is not crashed with this setting."""
+    return BadInput(
+        f"{host} is not crashed with {setting}",
+        reason="it would not come back by itself, lose what a disk holds, or not be left as it was",
+        way_out="another value, by --kdump-conf or --kdump-setting, or on the host itself",
+    )
 
 
 class Phase(StrEnum):
@@ -214,6 +214,12 @@ class Stack(Protocol):
 
         Raises:
             BadInput: nobody could look there.
+        """
+
+    def unfit_for_a_host(self, settings: Mapping[str, str], changed: Mapping[str, str]) -> str:
+        """Which of the ``settings`` a machine that is not ours must not crash with; empty where none.
+
+        It would not come back by itself, or what is ``changed`` for the run could not be put back.
         """
 
     def install(self, shell: Shell, until: Deadline) -> None:

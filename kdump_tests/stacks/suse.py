@@ -60,6 +60,9 @@ _SETTINGS = (
     "MAKEDUMPFILE_OPTIONS",
 )
 
+_WAITS_WITHOUT = ("KDUMP_IMMEDIATE_REBOOT", "KDUMP_CONTINUE_ON_ERROR")
+_OF_THE_BOOT_LOADER = ("KDUMP_CRASHKERNEL", "KDUMP_FADUMP", "KDUMP_UPDATE_BOOTLOADER")
+
 
 @dataclass(frozen=True)
 class KdumpCrashkernel:
@@ -141,6 +144,12 @@ class Suse:
         if not directory.startswith("/"):
             raise BadInput(f"KDUMP_SAVEDIR={directory} is not a full path")
         return Suse(directory.rstrip("/") or "/")
+
+    def unfit_for_a_host(self, settings: Mapping[str, str], changed: Mapping[str, str]) -> str:
+        """kdump-save waits in a shell after some, and kdump-commandline.service writes others to pbl."""
+        stays = [name for name in _WAITS_WITHOUT if settings.get(name, "").lower() in {"false", "no", "0"}]
+        found = [*stays, *(name for name in _OF_THE_BOOT_LOADER if changed.get(name))]
+        return f"{found[0]}={settings[found[0]]}" if found else ""
 
     def install(self, shell: Shell, until: Deadline) -> None:
         """kdump, which brings kexec-tools and makedumpfile."""

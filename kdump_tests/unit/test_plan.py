@@ -370,10 +370,11 @@ def test_what_cannot_be_asked_of_a_host_or_of_guests_is_refused(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("final_action poweroff", "final_action poweroff would leave an existing host down"),
-        ("failure_action shell", "failure_action shell would leave an existing host down"),
-        ("raw /dev/sdb", "raw /dev/sdb would have a disk of an existing host written over"),
-        ("auto_reset_crashkernel yes", "no auto_reset_crashkernel"),
+        ("final_action poweroff", "db7 is not crashed with final_action poweroff"),
+        ("failure_action shell", "db7 is not crashed with failure_action shell"),
+        ("raw /dev/sdb", "db7 is not crashed with raw /dev/sdb"),
+        ("auto_reset_crashkernel yes", "db7 is not crashed with auto_reset_crashkernel yes"),
+        ("force_no_rebuild 1", "db7 is not crashed with force_no_rebuild 1"),
         ("xfs LABEL=crash", "dumps of an existing host are looked for on its own disk"),
     ],
 )
@@ -386,6 +387,30 @@ def test_host_is_not_configured_to_stay_down_or_to_lose_anything(
     assert message in refusal(**told).message
     conf.write_text("failure_action reboot\npath /srv/crash\n")
     assert Plan.of(**told).settings["path"] == "/srv/crash"
+
+
+@pytest.mark.parametrize(
+    ("stack", "setting"),
+    [
+        ("el", "raw=/dev/sdb"),
+        ("el", "failure_action=poweroff"),
+        ("el", "auto_reset_crashkernel=yes"),
+        ("debian", "KDUMP_FAIL_CMD=poweroff -f"),
+        ("suse", "KDUMP_IMMEDIATE_REBOOT=false"),
+        ("suse", "KDUMP_CRASHKERNEL=crashkernel=1G"),
+    ],
+)
+def test_kdumps_own_words_get_no_further_on_a_host(stack: str, setting: str) -> None:
+    told = refusal(host="db7", allow_crash="db7", stack_name=stack, kdump_settings=(setting,))
+    assert (
+        told.message
+        == f"db7 is not crashed with {setting.replace('=', ' ', 1) if stack == 'el' else setting}"
+    )
+
+
+def test_what_brings_a_host_back_is_let_through() -> None:
+    for stack, setting in (("debian", "KDUMP_FAIL_CMD=reboot -f"), ("el", "failure_action=dump_to_rootfs")):
+        assert Plan.of(host="db7", allow_crash="db7", stack_name=stack, kdump_settings=(setting,)).settings
 
 
 def test_host_is_crashed_as_one_machine_whatever_cpus_a_trigger_takes() -> None:

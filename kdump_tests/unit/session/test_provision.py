@@ -57,7 +57,13 @@ def test_what_a_machine_says_of_its_kdump_counts_unless_it_was_asked_otherwise()
         ("debian", {"SSH": "kdump@backup"}, "to where nobody looks for them"),
         ("el", {"xfs": "LABEL=crash"}, "to where nobody looks for them"),
         ("el", {"nfs": "backup:/srv"}, "to where nobody looks for them"),
-        ("el", {"final_action": "poweroff"}, "db7 is to poweroff after a dump"),
+        ("el", {"final_action": "poweroff"}, "db7 is not crashed with final_action poweroff"),
+        ("el", {"failure_action": "halt"}, "db7 is not crashed with failure_action halt"),
+        (
+            "suse",
+            {"KDUMP_IMMEDIATE_REBOOT": "false"},
+            "KDUMP_IMMEDIATE_REBOOT=false",
+        ),
     ],
 )
 def test_host_whose_own_kdump_would_lead_astray_is_not_crashed(
@@ -67,3 +73,11 @@ def test_host_whose_own_kdump_would_lead_astray_is_not_crashed(
     with pytest.raises(BadInput, match=message):
         on_a_machine_that_says(STACKS[stack], plan, **own)
     assert on_a_machine_that_says(STACKS[stack], plan).elsewhere == ""
+
+
+def test_host_whose_capture_would_stay_the_runs_is_not_configured() -> None:
+    asked = Plan.of(host="db7", allow_crash="db7", stack_name="el", kdump_settings=("path=/srv/asked",))
+    with pytest.raises(BadInput, match="force_no_rebuild 1"):
+        on_a_machine_that_says(STACKS["el"], asked, force_no_rebuild="1")
+    as_it_is = Plan.of(host="db7", allow_crash="db7", stack_name="el")
+    assert on_a_machine_that_says(STACKS["el"], as_it_is, force_no_rebuild="1").elsewhere == ""
